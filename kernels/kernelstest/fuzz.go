@@ -1,0 +1,41 @@
+package kernelstest
+
+import (
+	"testing"
+
+	"bdlora/kernels"
+)
+
+// FuzzProducts compares the matrix products of be with the float64 reference, as
+// [Suite] does, for sizes, layouts, formats and factors that the fuzzer draws.
+//
+//	func FuzzProducts(f *testing.F) { kernelstest.FuzzProducts(f, cpu.New(2), 1e-5) }
+func FuzzProducts(f *testing.F, be kernels.Backend, tolerance float64) {
+	for i, s := range productSizes {
+		f.Add(uint8(s.m), uint8(s.k-1), uint8(s.n-1), uint16(i*2731), float32(i)/4-1)
+	}
+	f.Fuzz(func(t *testing.T, m, k, n uint8, choice uint16, alpha float32) {
+		if !(alpha > -1e3 && alpha < 1e3) {
+			t.Skip("alpha may overflow the product")
+		}
+		newLab(be, tolerance).tryProducts(t, int(m), int(k)+1, int(n)+1, choice, float64(alpha))
+	})
+}
+
+// tryProducts takes the layouts and all else that there is to choose from the
+// digits of choice.
+func (l lab) tryProducts(t testing.TB, m, k, n int, choice uint16, alpha float64) {
+	t.Helper()
+	draw := func(n int) int {
+		digit := int(choice) % n
+		choice /= uint16(n)
+		return digit
+	}
+	add := draw(2) == 1
+	c := layout(draw(2))
+	a, b := layout(draw(3)), layout(draw(3))
+	w := newWeight(formats[draw(3)], n, k)
+	l.tryMatMul(t, m, k, n, [3]layout{c, a, b}, alpha, add)
+	l.tryLinear(t, m, w, c)
+	l.tryLinearBackward(t, m, w, c, add)
+}
