@@ -1,0 +1,103 @@
+package model
+
+import "bdlora/kernels"
+
+// attentionHalf is the first half of a layer, with its residual:
+//
+//	n       = rmsnorm(x)                   [tokens, hidden]
+//	q, k, v = n·Wqᵀ, n·Wkᵀ, n·Wvᵀ          [tokens, heads·headDim], k and v [tokens, kvHeads·headDim]
+//	q, k    = rope(q), rope(k)
+//	a       = attention(q, k, v)           [tokens, heads·headDim]
+//	y       = x + a·Woᵀ                    [tokens, hidden]
+//
+// where every linear has its adapter inside.
+type attentionHalf struct {
+	pass       *pass
+	name       string
+	norm       kernels.Buf
+	q, k, v, o linear
+	tape       *attentionTape
+	recompute  bool // the tape is shared: run forward again before backward
+}
+
+// attentionTape is what backward needs of forward.
+type attentionTape struct {
+	q, k, v, a, lse kernels.Buf
+}
+
+func newAttentionTape(be kernels.Backend, c *Config, tokens int) *attentionTape {
+	wide, narrow := tokens*c.Heads*c.HeadDim, tokens*c.KVHeads*c.HeadDim
+	return &attentionTape{
+		q: be.Alloc(wide), k: be.Alloc(narrow), v: be.Alloc(narrow), a: be.Alloc(wide),
+		lse: be.Alloc(tokens * c.Heads),
+	}
+}
+
+// Name is the checkpoint's path of the half-layer.
+func (h *attentionHalf) Name() string { return h.name }
+
+// Forward computes y from x, both [tokens, hidden].
+func (h *attentionHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) error {
+	p := h.pass
+	x, y := p.matrix(xBuf, p.config.Hidden), p.matrix(yBuf, p.config.Hidden)
+	h.attend(x, params)
+	h.o.forward(p, y, p.matrix(h.tape.a, h.o.weight.Cols), params)
+	p.be.Add(y, x)
+	return nil
+}
+
+// attend fills the tape: everything up to the attention's output.
+func (h *attentionHalf) attend(x kernels.Matrix, params []kernels.Buf) {
+	p := h.pass
+	q, k, v, a := h.views()
+	h.project(q, k, v, x, params)
+	p.be.Attention(a, h.lse(), q, k, v, &p.attention)
+}
+
+// project computes q, k and v of the rows x, rotated to their positions.
+func (h *attentionHalf) project(q, k, v, x kernels.Matrix, params []kernels.Buf) {
+	p := h.pass
+	n := p.matrix(p.scratch.norm, p.config.Hidden)
+	p.be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
+	h.q.forward(p, q, n, params)
+	h.k.forward(p, k, n, params)
+	h.v.forward(p, v, n, params)
+	p.be.RoPE(q, p.positions, p.rotary, false)
+	p.be.RoPE(k, p.positions, p.rotary, false)
+}
+
+func (h *attentionHalf) views() (q, k, v, a kernels.Matrix) {
+	p, wide, narrow := h.pass, h.q.weight.Rows, h.k.weight.Rows
+	return p.matrix(h.tape.q, wide), p.matrix(h.tape.k, narrow), p.matrix(h.tape.v, narrow), p.matrix(h.tape.a, wide)
+}
+
+// lse is the tape's logarithms of the rows that are in use.
+func (h *attentionHalf) lse() kernels.Buf {
+	return h.tape.lse.Slice(0, h.pass.tokens*h.pass.config.Heads)
+}
+
+// Backward is Forward read from the bottom up.
+func (h *attentionHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf, dyBuf, xBuf kernels.Buf, params []kernels.Buf) error {
+	p, be := h.pass, h.pass.be
+	x, dy := p.matrix(xBuf, p.config.Hidden), p.matrix(dyBuf, p.config.Hidden)
+	if h.recompute {
+		h.attend(x, params)
+	}
+	q, k, v, a := h.views()
+	da, dq := p.matrix(p.scratch.wide, a.Cols), p.matrix(p.scratch.dwide, q.Cols)
+	dk, dv := p.matrix(p.scratch.dk, k.Cols), p.matrix(p.scratch.dv, v.Cols)
+
+	h.o.backward(p, da, dy, a, false, params, dparams)
+	be.AttentionBackward(dq, dk, dv, da, a, h.lse(), q, k, v, &p.attention)
+	be.RoPE(dq, p.positions, p.rotary, true)
+	be.RoPE(dk, p.positions, p.rotary, true)
+
+	n := p.matrix(p.scratch.norm, p.config.Hidden)
+	be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
+	dn := p.normGradient(dxBuf)
+	h.q.backward(p, dn, dq, n, false, params, dparams)
+	h.k.backward(p, dn, dk, n, true, params, dparams)
+	h.v.backward(p, dn, dv, n, true, params, dparams)
+	p.residualBackward(dxBuf, dn, dy, x, h.norm)
+	return nil
+}

@@ -1,0 +1,94 @@
+package model
+
+import (
+	"fmt"
+
+	"bdlora/bdlora"
+	"bdlora/kernels"
+)
+
+// half is one half-layer with its part [from, to) of a shard's buffer.
+type half struct {
+	kernels.Func
+	from, to int
+}
+
+// params are the half-layer's own views of the shards' buffers; none if it has no
+// adapter.
+func (h *half) params(shards []kernels.Buf) []kernels.Buf {
+	if h.from == h.to {
+		return nil
+	}
+	views := make([]kernels.Buf, len(shards))
+	for i, shard := range shards {
+		views[i] = shard.Slice(h.from, h.to)
+	}
+	return views
+}
+
+// tapes hands each layer the memory that its forward pass leaves for backward.
+type tapes struct {
+	be     kernels.Backend
+	config *Config
+	tokens int
+	shared bool // one tape for all layers: they recompute, or never go backward
+
+	attention *attentionTape
+	mlp       *mlpTape
+}
+
+func (t *tapes) next() (*attentionTape, *mlpTape) {
+	if t.attention == nil || !t.shared {
+		t.attention = newAttentionTape(t.be, t.config, t.tokens)
+		t.mlp = newMLPTape(t.be, t.config, t.tokens)
+	}
+	return t.attention, t.mlp
+}
+
+// newHalves returns the half-layers of m in order, with the adapters that plan says;
+// plan may be nil.
+func newHalves(p *pass, m *Model, plan *bdlora.Plan, t *tapes) []half {
+	var halves []half
+	for l := range m.Config.Layers {
+		w, path := &m.layers[l], fmt.Sprintf("model.layers.%d", l)
+		attention, mlp := t.next()
+
+		lin, from, to := halfLinears(plan, l, "self_attn", w)
+		halves = append(halves, half{&attentionHalf{
+			pass: p, name: path + ".self_attn", norm: upload(p.be, w.inputNorm), tape: attention, recompute: t.shared,
+			q: lin("q_proj"), k: lin("k_proj"), v: lin("v_proj"), o: lin("o_proj"),
+		}, from, to})
+
+		lin, from, to = halfLinears(plan, l, "mlp", w)
+		halves = append(halves, half{&mlpHalf{
+			pass: p, name: path + ".mlp", norm: upload(p.be, w.postAttentionNorm), tape: mlp, recompute: t.shared,
+			gate: lin("gate_proj"), up: lin("up_proj"), down: lin("down_proj"),
+		}, from, to})
+	}
+	return halves
+}
+
+// halfLinears returns a function that makes the named linear of a half-layer, and
+// the half-layer's part of a shard's buffer.
+func halfLinears(plan *bdlora.Plan, layer int, name string, w *layerWeights) (lin func(string) linear, from, to int) {
+	var modules []bdlora.Module
+	if plan != nil {
+		modules, from, to = plan.Half(layer, name)
+	}
+	return func(proj string) linear {
+		path := name + "." + proj
+		l := linear{weight: w.linears[path], base: from, key: keyOf(fmt.Sprintf("%d.%s", layer, path))}
+		for i := range modules {
+			if modules[i].Linear.Name == path {
+				l.adapter = &modules[i]
+			}
+		}
+		return l
+	}, from, to
+}
+
+func upload(be kernels.Backend, host []float32) kernels.Buf {
+	b := be.Alloc(len(host))
+	be.Upload(b, host)
+	return b
+}

@@ -1,0 +1,155 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A model's files up to wholeBytes are hashed whole. Of larger ones samples blocks
+// of sampleBytes are, evenly spaced, the first and the last bytes among them.
+const (
+	wholeBytes  = 512 << 20
+	sampleBytes = 64 << 10
+	samples     = 512
+)
+
+// Fingerprint identifies the content of one file that a run reads.
+type Fingerprint struct {
+	Name  string `json:"name"`  // the setting, and the file's name below it if that is a folder
+	Bytes int64  `json:"bytes"` // size of the file
+	Sum   string `json:"sum"`   // "sha256:…", or "sha256-sampled:…" for a large file
+}
+
+// Inputs are the fingerprints of all that a run with these settings reads: the
+// base model's weights, configuration and tokenizer, and the datasets.
+//
+// A dataset has its whole SHA-256, and so has a file of the model up to 512 MiB. A
+// larger one, which only weights are, has that of its size and of 512 blocks of
+// 64 KiB, evenly spaced: 32 MiB, the tensor table at its start included. The full
+// hash of a model of 16 GB would take 15 s of processor and a full read of the disk
+// at every start. What must not pass unseen is another model in the old one's place,
+// which differs everywhere: any change that reaches over a 512th of the file is found
+// for certain. A flipped bit in a huge file may pass; finding that is the business
+// of whoever copies it.
+func Inputs(c Config) ([]Fingerprint, error) {
+	var prints []Fingerprint
+	add := func(name, path string, whole int64) error {
+		one, err := fingerprint(name, path, whole)
+		prints = append(prints, one)
+		return err
+	}
+	files, err := modelFiles(c.ModelNameOrPath)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
+		if err := add("model_name_or_path/"+filepath.Base(path), path, wholeBytes); err != nil {
+			return nil, err
+		}
+	}
+	if err := add("dataset", c.Dataset, math.MaxInt64); err != nil {
+		return nil, err
+	}
+	if c.EvalDataset != "" {
+		if err := add("eval_dataset", c.EvalDataset, math.MaxInt64); err != nil {
+			return nil, err
+		}
+	}
+	return prints, nil
+}
+
+// modelFiles are the files of a model folder that could change what is trained, in
+// alphabetical order. There may be none.
+func modelFiles(dir string) ([]string, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	names := []string{
+		"*.safetensors", "model.safetensors.index.json", "config.json",
+		"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, file := range files {
+		wanted := slices.ContainsFunc(names, func(pattern string) bool {
+			ok, _ := filepath.Match(pattern, file.Name()) // the patterns are right
+			return ok
+		})
+		if wanted {
+			paths = append(paths, filepath.Join(dir, file.Name()))
+		}
+	}
+	return paths, nil
+}
+
+// fingerprint reads the file path, or samples it if it has more than whole bytes.
+func fingerprint(name, path string, whole int64) (Fingerprint, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Fingerprint{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return Fingerprint{}, err
+	}
+	kind, sum := "sha256", sha256.New()
+	if info.Size() <= whole {
+		_, err = io.Copy(sum, file)
+	} else {
+		kind, err = "sha256-sampled", hashSamples(sum, file, info.Size())
+	}
+	if err != nil {
+		return Fingerprint{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return Fingerprint{name, info.Size(), fmt.Sprintf("%s:%x", kind, sum.Sum(nil))}, nil
+}
+
+// hashSamples writes the size and the sampled blocks of a large file into sum.
+func hashSamples(sum hash.Hash, file io.ReaderAt, size int64) error {
+	binary.Write(sum, binary.LittleEndian, size) // a hash takes all it is given
+	block := make([]byte, sampleBytes)
+	for i := range int64(samples) {
+		at := (size - sampleBytes) / (samples - 1) * i
+		if i == samples-1 {
+			at = size - sampleBytes
+		}
+		if _, err := file.ReadAt(block, at); err != nil {
+			return err
+		}
+		sum.Write(block)
+	}
+	return nil
+}
+
+// DiffInputs is what differs between the inputs of a checkpoint and those of the run
+// that is to resume from it, a line a file.
+func DiffInputs(checkpoint, run []Fingerprint) []string {
+	var lines []string
+	for _, was := range checkpoint {
+		i := slices.IndexFunc(run, func(is Fingerprint) bool { return is.Name == was.Name })
+		switch {
+		case i < 0:
+			lines = append(lines, was.Name+": the checkpoint has it, this run has not")
+		case run[i] != was:
+			lines = append(lines, fmt.Sprintf("%s: the checkpoint has %d bytes of %s, this run has %d of %s",
+				was.Name, was.Bytes, was.Sum, run[i].Bytes, run[i].Sum))
+		}
+	}
+	for _, is := range run {
+		if !slices.ContainsFunc(checkpoint, func(was Fingerprint) bool { return is.Name == was.Name }) {
+			lines = append(lines, is.Name+": this run has it, the checkpoint has not")
+		}
+	}
+	return lines
+}

@@ -1,0 +1,45 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"bdlora/data/durable"
+
+	"github.com/gofrs/flock"
+)
+
+// lockName is the file in an output folder that the lock is held on. It stays when
+// the lock goes, since a file that comes and goes could be locked twice.
+const lockName = ".lock"
+
+// OutputLock is the right to write an output folder.
+type OutputLock struct{ lock *flock.Flock }
+
+// LockOutput creates the folder dir where there is none, takes the right to write it
+// from all other processes of this machine, and removes what killed runs left half
+// written. The system gives the right back when the process ends, however it ends.
+//
+// It returns an error that is [ErrOutputInUse] at once if another run has the right.
+func LockOutput(dir string) (*OutputLock, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	l := &OutputLock{flock.New(filepath.Join(dir, lockName))}
+	locked, err := l.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("%s: %w", dir, ErrOutputInUse)
+	}
+	if err := durable.Clean(dir); err != nil {
+		return nil, errors.Join(err, l.Unlock())
+	}
+	return l, nil
+}
+
+// Unlock gives the right back.
+func (l *OutputLock) Unlock() error { return l.lock.Close() }

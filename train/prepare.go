@@ -1,0 +1,106 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"bdlora/bdlora"
+	"bdlora/data"
+	"bdlora/model"
+)
+
+// templateDate is the date that chat templates see which print one, as Llama 3.1's
+// does: the day that it falls back to itself. A run must read the same tokens when it
+// resumes on another day.
+var templateDate = time.Date(2024, time.July, 26, 0, 0, 0, 0, time.UTC)
+
+// Data is how the settings turn rows into examples.
+func (c Config) Data() data.Config {
+	return data.Config{
+		Format: data.Format(c.DatasetFormat), MaxLength: c.MaxLength, ExcessLength: data.ExcessLength(c.ExcessLengthStrategy),
+		TrainOnPrompt: c.TrainOnPrompt, MaskHistory: c.MaskHistory, Now: templateDate,
+	}
+}
+
+// sampler is how the settings turn examples into micro-batches.
+func (c Config) sampler() data.SamplerConfig {
+	return data.SamplerConfig{
+		Seed: c.EffectiveDataSeed(), BatchSize: c.PerDeviceTrainBatchSize, AccumulationSteps: c.GradientAccumulationSteps,
+		Packing: c.Packing, MaxLength: c.MaxLength,
+	}
+}
+
+// Examples reads the rows to train on, and those to evaluate on if the settings name
+// any: EvalDataset, or ValSize of Dataset. counts is what became of all rows.
+//
+// Bad rows are a [data.RowErrors] with all of them.
+func (c Config) Examples() (train, eval []data.Example, counts data.Counts, err error) {
+	encoder, err := data.OpenEncoder(c.ModelNameOrPath, c.Data())
+	if err != nil {
+		return nil, nil, counts, err
+	}
+	set, err := data.Load([]string{c.Dataset}, encoder)
+	if err != nil {
+		return nil, nil, counts, err
+	}
+	if c.EvalDataset == "" {
+		train, eval, err = data.Split(set.Examples, c.ValSize, c.EffectiveDataSeed())
+		return train, eval, set.Counts, err
+	}
+	evalSet, err := data.Load([]string{c.EvalDataset}, encoder)
+	if err != nil {
+		return nil, nil, counts, err
+	}
+	return set.Examples, evalSet.Examples, set.Counts, nil
+}
+
+// Plan lays out the adapter that the settings describe for m. Without LoraR its rank
+// is that of MatchLoraRank.
+func (c Config) Plan(m *model.Model) (*bdlora.Plan, error) {
+	cfg := c.Adapter()
+	if cfg.Rank == 0 {
+		rank, err := bdlora.MatchRank(m.Base(), cfg.Targets, cfg.Blocks, c.MatchLoraRank)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Rank = rank
+	}
+	return bdlora.NewPlan(m.Base(), cfg)
+}
+
+// startAdapter is the adapter of a new run: drawn, or read from InitAdapter, which
+// must be of the shape that the settings ask for.
+func (c Config) startAdapter(plan *bdlora.Plan) (*bdlora.Adapter, error) {
+	if c.InitAdapter == "" {
+		return bdlora.New(plan, c.Seed), nil
+	}
+	a, err := bdlora.Open(c.InitAdapter, plan.Base)
+	if err != nil {
+		return nil, fmt.Errorf("init_adapter: %w", err)
+	}
+	if err := samePlan(a.Plan, plan); err != nil {
+		return nil, fmt.Errorf("init_adapter: %s: %w", c.InitAdapter, err)
+	}
+	return &bdlora.Adapter{Plan: plan, Shards: a.Shards}, nil
+}
+
+// samePlan reports where an adapter differs from the one that is wanted.
+func samePlan(got, want *bdlora.Plan) error {
+	var errs []error
+	if got.Shards() != want.Shards() {
+		errs = append(errs, fmt.Errorf("nblocks is %d, want %d", got.Shards(), want.Shards()))
+	}
+	if len(got.Modules) != len(want.Modules) {
+		errs = append(errs, fmt.Errorf("%d linears are adapted, want %d", len(got.Modules), len(want.Modules)))
+	}
+	for i := range min(len(got.Modules), len(want.Modules)) {
+		g, w := got.Modules[i], want.Modules[i]
+		if g.Path() != w.Path() || g.Rank != w.Rank || g.Scaling != w.Scaling {
+			errs = append(errs, fmt.Errorf("%s has rank %d and scaling %g, want %s with rank %d and scaling %g",
+				g.Path(), g.Rank, g.Scaling, w.Path(), w.Rank, w.Scaling))
+			break
+		}
+	}
+	return errors.Join(errs...)
+}

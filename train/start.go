@@ -1,0 +1,227 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"bdlora/bdlora"
+	"bdlora/data"
+	"bdlora/kernels"
+	"bdlora/model"
+)
+
+// prepare does all that comes before the first step: it finds everything that is
+// wrong before anything is written but the log.
+func (t *trainer) prepare() error {
+	checkpoint, skipped, err := t.findCheckpoint()
+	if err != nil {
+		return err
+	}
+	if t.inputs, err = Inputs(t.cfg); err != nil {
+		return err
+	}
+	if t.model, err = model.Load(t.cfg.ModelNameOrPath); err != nil {
+		return err
+	}
+	plan, err := t.cfg.Plan(t.model)
+	if err != nil {
+		return err
+	}
+	t.cfg = t.cfg.settled(plan)
+	rows, evalRows, counts, err := t.cfg.Examples()
+	if err != nil {
+		return err
+	}
+	if t.sampler, err = data.NewSampler(rows, t.cfg.sampler()); err != nil {
+		return err
+	}
+	if err := t.load(checkpoint, plan); err != nil {
+		return err
+	}
+	if err := t.build(evalRows); err != nil {
+		return err
+	}
+	start := Start{
+		Model: t.cfg.ModelNameOrPath, Adapter: plan.String(), TrainableParams: plan.Params(),
+		AllParams: plan.Params() + plan.Base.Params, Rows: len(rows), EvalRows: len(evalRows),
+		DroppedRows: counts.Dropped, TruncatedRows: counts.Truncated, Steps: t.state.GlobalStep,
+		TotalSteps: t.state.MaxSteps, Epochs: float64(t.state.MaxSteps) / float64(t.sampler.StepsPerEpoch()), Skipped: skipped,
+	}
+	if checkpoint != nil {
+		start.Resumed = checkpoint.Dir
+	} else {
+		start.InitAdapter = t.cfg.InitAdapter
+	}
+	return t.open(start)
+}
+
+// open writes the first files of the output folder and begins the sitting.
+func (t *trainer) open(start Start) (err error) {
+	if t.log, err = OpenLog(filepath.Join(t.cfg.OutputDir, LogName), t.state.LogHistory); err != nil {
+		return err
+	}
+	if err := t.cfg.Write(filepath.Join(t.cfg.OutputDir, ConfigName)); err != nil {
+		return err
+	}
+	t.observer.Start(start)
+	t.sitting.began = time.Now()
+	return nil
+}
+
+// findCheckpoint is what the settings ask to resume from; nil for a new run, whose
+// output folder must not have another run in it.
+func (t *trainer) findCheckpoint() (c *Checkpoint, skipped []error, err error) {
+	switch t.cfg.ResumeFromCheckpoint {
+	case "":
+		steps, err := CheckpointSteps(t.cfg.OutputDir)
+		if err == nil && len(steps) > 0 {
+			err = fmt.Errorf("output_dir: %s has %s: %w", t.cfg.OutputDir,
+				filepath.Base(CheckpointPath(t.cfg.OutputDir, steps[0])), ErrOutputExists)
+		}
+		return nil, nil, err
+	case ResumeAuto:
+		c, skipped, err := Latest(t.cfg.OutputDir)
+		if errors.Is(err, ErrNoCheckpoint) {
+			return nil, skipped, nil
+		}
+		return c, skipped, err
+	}
+	c, err = OpenCheckpoint(t.cfg.ResumeFromCheckpoint)
+	return c, nil, err
+}
+
+// settled is c with the rank and the alpha that the plan chose, so that two settings
+// that mean the same adapter are the same.
+func (c Config) settled(plan *bdlora.Plan) Config {
+	c.LoraR, c.MatchLoraRank, c.LoraAlpha = plan.Config.Rank, 0, plan.Config.Alpha
+	return c
+}
+
+// load puts the adapter, the optimizer and the state where the checkpoint has them, or
+// where a new run begins.
+func (t *trainer) load(checkpoint *Checkpoint, plan *bdlora.Plan) error {
+	total := t.cfg.MaxSteps
+	if total == 0 {
+		total = t.sampler.Steps(t.cfg.NumTrainEpochs)
+	}
+	t.schedule = t.cfg.Schedule(total)
+	if checkpoint == nil {
+		adapter, err := t.cfg.startAdapter(plan)
+		if err != nil {
+			return err
+		}
+		t.adapter, t.saved = adapter, -1
+		t.state = State{MaxSteps: total, Inputs: t.inputs}
+		t.place(nil)
+		return nil
+	}
+	if err := t.checkSame(checkpoint); err != nil {
+		return err
+	}
+	s, err := checkpoint.Load(plan.Base)
+	if err != nil {
+		return err
+	}
+	t.adapter, t.state, t.saved, t.lastSave = s.Adapter, s.State, s.State.GlobalStep, checkpoint.Dir
+	t.place(s)
+	return nil
+}
+
+// checkSame refuses a checkpoint of another run than the settings describe.
+func (t *trainer) checkSame(c *Checkpoint) error {
+	lines := append(Diff(c.Config, t.cfg), DiffInputs(c.State.Inputs, t.inputs)...)
+	if len(lines) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w:\n  %s", c.Dir, ErrOtherRun, strings.Join(lines, "\n  "))
+}
+
+// place copies adapter and moments into the Backend's memory.
+func (t *trainer) place(s *Snapshot) {
+	t.trainable = model.NewTrainable(t.be, t.adapter)
+	t.optimizer = newOptimizer(t.be, t.trainable)
+	if s == nil {
+		return
+	}
+	for i := range s.First {
+		t.be.Upload(t.optimizer.m[i], s.First[i])
+		t.be.Upload(t.optimizer.v[i], s.Second[i])
+	}
+}
+
+// build makes the graph, and the evaluator if there is anything to evaluate.
+func (t *trainer) build(evalRows []data.Example) (err error) {
+	t.graph, err = model.NewGraph(t.be, t.model, t.trainable, model.GraphConfig{
+		Tokens: t.sampler.MaxTokens(), Dropout: t.cfg.LoraDropout, Recompute: t.cfg.GradientCheckpointing,
+	})
+	if err != nil || !t.cfg.Evaluates() {
+		return err
+	}
+	t.evaluator, err = NewEvaluator(t.be, t.model, t.trainable, evalRows, t.cfg.PerDeviceEvalBatchSize)
+	return err
+}
+
+// save writes a checkpoint of the current step, if there is none yet, and removes
+// those that save_total_limit has no room for.
+func (t *trainer) save() error {
+	if t.saved == t.state.GlobalStep {
+		return nil
+	}
+	t.download()
+	dir, err := SaveCheckpoint(t.cfg.OutputDir, &Snapshot{
+		Config: t.cfg, State: t.state, Adapter: t.adapter,
+		First: t.host(t.optimizer.m), Second: t.host(t.optimizer.v),
+	})
+	if err != nil {
+		return err
+	}
+	t.saved, t.lastSave = t.state.GlobalStep, dir
+	best := 0
+	if t.cfg.LoadBestModelAtEnd {
+		best = t.state.BestStep
+	}
+	if _, err := Rotate(t.cfg.OutputDir, t.saved, best, t.cfg.SaveTotalLimit); err != nil {
+		return err
+	}
+	t.observer.Saved(dir)
+	return nil
+}
+
+// download copies the adapter to the host.
+func (t *trainer) download() {
+	for i, params := range t.trainable.Params {
+		t.be.Download(t.adapter.Shards[i], params)
+	}
+}
+
+// host copies buffers to the host.
+func (t *trainer) host(bufs []kernels.Buf) [][]float32 {
+	hosts := make([][]float32, len(bufs))
+	for i, b := range bufs {
+		hosts[i] = make([]float32, b.Len())
+		t.be.Download(hosts[i], b)
+	}
+	return hosts
+}
+
+// finalAdapter fills t.adapter with what the run leaves: the last step's numbers, or
+// those of the lowest evaluation loss if the settings ask for them.
+func (t *trainer) finalAdapter() (best bool, err error) {
+	t.download()
+	if !t.cfg.LoadBestModelAtEnd || t.state.BestStep == 0 || t.state.BestStep == t.state.GlobalStep {
+		return false, nil
+	}
+	c, err := OpenCheckpoint(CheckpointPath(t.cfg.OutputDir, t.state.BestStep))
+	if err != nil {
+		return false, err
+	}
+	s, err := c.Load(t.adapter.Plan.Base)
+	if err != nil {
+		return false, err
+	}
+	t.adapter = s.Adapter
+	return true, nil
+}

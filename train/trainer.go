@@ -1,0 +1,296 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"bdlora/bdlora"
+	"bdlora/data"
+	"bdlora/kernels"
+	"bdlora/model"
+)
+
+// trainer is a run under way: everything that the loop touches.
+type trainer struct {
+	cfg      Config
+	be       kernels.Backend
+	observer Observer
+
+	model     *model.Model
+	adapter   *bdlora.Adapter // the host's copy of trainable, filled when it is written
+	trainable *model.Trainable
+	optimizer *optimizer
+	graph     *model.Graph
+	sampler   *data.Sampler
+	evaluator *Evaluator // nil without evaluation
+	schedule  Schedule
+	log       *Log
+
+	state    State
+	saved    int // step of the newest checkpoint on disk
+	inputs   []Fingerprint
+	sitting  sitting
+	lastSave string
+}
+
+// sitting is what this process did of the run.
+type sitting struct {
+	began   time.Time
+	steps   int
+	lossSum float64
+	tokens  int64
+	busy    time.Duration // in optimizer steps
+}
+
+// Run trains the adapter that cfg describes and leaves it in cfg.OutputDir: PEFT's
+// files, the shards, trainer_log.jsonl, the loss curve, and checkpoints on the way.
+//
+// Everything that can be wrong with the settings, the model and the dataset is
+// reported before the first step, and so is an output folder with another run in it
+// ([ErrOutputExists], [ErrOutputInUse]). When ctx ends, the step under way is
+// finished, a checkpoint is written, and Done.Reason is [Interrupted]. If loss or
+// gradients are no longer numbers, the error is [ErrDiverged] and checkpoints stay as
+// they are.
+func Run(ctx context.Context, cfg Config, be kernels.Backend, observer Observer) (done Done, err error) {
+	if err := cfg.Validate(); err != nil {
+		return Done{}, err
+	}
+	lock, err := LockOutput(cfg.OutputDir)
+	if err != nil {
+		return Done{}, err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	t := &trainer{cfg: cfg, be: be, observer: observer}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := t.prepare(); err != nil {
+		return Done{}, err
+	}
+	reason, err := t.loop(ctx)
+	if err != nil {
+		return Done{}, err
+	}
+	return t.finish(reason)
+}
+
+func (t *trainer) close() error {
+	var errs []error
+	if t.log != nil {
+		errs = append(errs, t.log.Close())
+	}
+	if t.graph != nil {
+		errs = append(errs, t.graph.Close())
+	}
+	if t.model != nil {
+		errs = append(errs, t.model.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// loop makes optimizer steps until all are made or something ends the run.
+func (t *trainer) loop(ctx context.Context) (Reason, error) {
+	for {
+		if t.state.EvalPending {
+			if err := t.evaluate(ctx); err != nil {
+				return Interrupted, t.interrupted(ctx, err)
+			}
+		}
+		if err := t.saveIfDue(); err != nil {
+			return "", err
+		}
+		switch {
+		case t.stopsEarly():
+			return StoppedEarly, nil
+		case t.state.GlobalStep >= t.state.MaxSteps:
+			return Finished, nil
+		case ctx.Err() != nil:
+			return Interrupted, t.save()
+		}
+		if err := t.advance(); err != nil {
+			return "", err
+		}
+	}
+}
+
+// interrupted saves the run if it is the context that ended an evaluation; the
+// resumed run begins with that evaluation.
+func (t *trainer) interrupted(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return t.save()
+}
+
+func (t *trainer) stopsEarly() bool {
+	return t.cfg.EarlyStoppingPatience > 0 && t.state.Patience >= t.cfg.EarlyStoppingPatience
+}
+
+// advance makes one optimizer step and the line of the log that it may complete.
+func (t *trainer) advance() error {
+	began := time.Now()
+	r, err := t.step(t.state.GlobalStep)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	t.count(r, took)
+	t.observer.Step(Step{
+		Steps: t.state.GlobalStep, TotalSteps: t.state.MaxSteps, Epoch: t.state.Epoch, Loss: r.loss, LR: r.lr,
+		GradNorm: r.gradNorm, TokensPerSecond: float64(r.tokens) / took.Seconds(), Remaining: t.remaining(),
+	})
+	logNow := t.state.GlobalStep%t.cfg.LoggingSteps == 0 || t.state.GlobalStep == t.state.MaxSteps
+	if logNow {
+		if err := t.logSteps(r); err != nil {
+			return err
+		}
+	}
+	t.state.EvalPending = t.evaluator != nil && t.due(t.cfg.EvalStrategy, t.cfg.EvalSteps)
+	return nil
+}
+
+// count adds a step to the run's and the sitting's sums.
+func (t *trainer) count(r stepResult, took time.Duration) {
+	s := &t.state
+	s.GlobalStep++
+	s.Epoch = float64(s.GlobalStep) / float64(t.sampler.StepsPerEpoch())
+	s.TokensSeen += int64(r.tokens)
+	s.TrainedTokens += int64(r.trained)
+	s.Elapsed += took
+	s.Interval.Steps++
+	s.Interval.LossSum += r.loss
+	s.Interval.Tokens += int64(r.tokens)
+	s.Interval.TrainedTokens += int64(r.trained)
+	s.Interval.Elapsed += took
+	t.sitting.steps++
+	t.sitting.lossSum += r.loss
+	t.sitting.tokens += int64(r.tokens)
+	t.sitting.busy += took
+}
+
+// due reports whether a strategy asks for its thing after the current step.
+func (t *trainer) due(strategy string, every int) bool {
+	step := t.state.GlobalStep
+	switch {
+	case step == 0:
+		return false
+	case strategy == StrategySteps:
+		return step%every == 0 || step == t.state.MaxSteps
+	case strategy == StrategyEpoch:
+		return step%t.sampler.StepsPerEpoch() == 0 || step == t.state.MaxSteps
+	}
+	return false
+}
+
+// remaining is the time to the last step at this sitting's pace.
+func (t *trainer) remaining() time.Duration {
+	if t.sitting.steps == 0 {
+		return 0
+	}
+	return t.sitting.busy / time.Duration(t.sitting.steps) * time.Duration(t.state.MaxSteps-t.state.GlobalStep)
+}
+
+// logSteps writes the line of the steps since the last one.
+func (t *trainer) logSteps(r stepResult) error {
+	i := t.state.Interval
+	loss := i.LossSum / float64(i.Steps)
+	e := t.entry()
+	e.Loss, e.LR, e.GradNorm = &loss, &r.lr, &r.gradNorm
+	e.TokensPerSecond = float64(i.Tokens) / i.Elapsed.Seconds()
+	t.state.Interval = Interval{}
+	if err := t.write(e); err != nil {
+		return err
+	}
+	t.observer.Logged(e)
+	return nil
+}
+
+// entry is a line of the log with what every line has.
+func (t *trainer) entry() Entry {
+	s := &t.state
+	return Entry{
+		CurrentSteps: s.GlobalStep, TotalSteps: s.MaxSteps, Epoch: s.Epoch,
+		Percentage:  percentage(s.GlobalStep, s.MaxSteps),
+		ElapsedTime: Clock(s.Elapsed), RemainingTime: Clock(t.remaining()), TrainedTokens: s.TrainedTokens,
+	}
+}
+
+func percentage(done, total int) float64 { return float64(done*10000/total) / 100 }
+
+func (t *trainer) write(e Entry) error {
+	t.state.LogHistory = append(t.state.LogHistory, e)
+	return t.log.Write(e)
+}
+
+// evaluate takes the held-out loss of the current step. If ctx ends meanwhile,
+// nothing has happened.
+func (t *trainer) evaluate(ctx context.Context) error {
+	began := time.Now()
+	loss, _, err := t.evaluator.Loss(ctx, t.observer.Evaluating)
+	if err != nil {
+		return err
+	}
+	t.state.EvalPending = false
+	best := t.state.ObserveEval(loss)
+	e := t.entry()
+	e.EvalLoss = &loss
+	if err := t.write(e); err != nil {
+		return err
+	}
+	t.observer.Evaluated(Evaluation{
+		Steps: t.state.GlobalStep, TotalSteps: t.state.MaxSteps, Epoch: t.state.Epoch, Loss: loss, Best: best,
+		Elapsed: time.Since(began),
+	})
+	if best && t.cfg.LoadBestModelAtEnd {
+		return t.save()
+	}
+	return nil
+}
+
+// saveIfDue writes a checkpoint when the settings ask for one after this step.
+func (t *trainer) saveIfDue() error {
+	if t.state.GlobalStep == t.saved || !t.due(t.cfg.SaveStrategy, t.cfg.SaveSteps) {
+		return nil
+	}
+	return t.save()
+}
+
+// finish writes what the run leaves behind.
+func (t *trainer) finish(reason Reason) (Done, error) {
+	d := Done{
+		Reason: reason, Steps: t.state.GlobalStep, TotalSteps: t.state.MaxSteps, BestLoss: t.state.BestMetric,
+		BestStep: t.state.BestStep, Elapsed: time.Since(t.sitting.began), Checkpoint: t.lastSave,
+	}
+	if t.sitting.steps > 0 {
+		d.Loss = t.sitting.lossSum / float64(t.sitting.steps)
+		d.TokensPerSecond = float64(t.sitting.tokens) / t.sitting.busy.Seconds()
+	}
+	if reason != Interrupted {
+		if err := t.leave(&d); err != nil {
+			return Done{}, err
+		}
+	}
+	t.observer.Done(d)
+	return d, nil
+}
+
+// leave writes the final adapter and the curve.
+func (t *trainer) leave(d *Done) error {
+	best, err := t.finalAdapter()
+	if err != nil {
+		return err
+	}
+	d.BestLoaded = best
+	if err := errors.Join(t.adapter.SavePEFT(t.cfg.OutputDir), t.adapter.SaveShards(t.cfg.OutputDir)); err != nil {
+		return err
+	}
+	d.Adapter = t.cfg.OutputDir
+	d.Curve = filepath.Join(t.cfg.OutputDir, CurveName)
+	return WriteCurve(d.Curve, t.title(), t.state.LogHistory)
+}
+
+// title is that of the loss curve.
+func (t *trainer) title() string {
+	return fmt.Sprintf("%s, %d blocks of LoRA", filepath.Base(t.model.Dir), t.adapter.Plan.Shards())
+}
