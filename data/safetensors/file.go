@@ -69,7 +69,8 @@ func mapFile(path string) (mmap.MMap, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
 	if info.Size() < lengthBytes {
-		return nil, fmt.Errorf("%s: safetensors: %w: %d bytes, want at least %d", path, ErrTruncated, info.Size(), lengthBytes)
+		return nil, fmt.Errorf("%s: safetensors: %w: %d bytes, want at least %d",
+			path, ErrTruncated, info.Size(), lengthBytes)
 	}
 	mapped, err := mmap.Map(file, mmap.RDONLY, 0)
 	if err != nil {

@@ -129,8 +129,9 @@ func TestViewsOfAnotherDtypeAreRefused(t *testing.T) {
 // Old writers did not pad the header, so that the numbers lie at any address.
 func TestUnalignedNumbersAreTheSame(t *testing.T) {
 	for pad := range 8 {
-		header := `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[8,10]}}`
-		f, err := safetensors.Parse(file(header+strings.Repeat(" ", pad), []byte("\x00\x00\x00\xc0\x00\x00\xa0\xbf\x80\x3f")))
+		header := `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},` +
+			`"b":{"dtype":"BF16","shape":[1],"data_offsets":[8,10]}}` + strings.Repeat(" ", pad)
+		f, err := safetensors.Parse(file(header, []byte("\x00\x00\x00\xc0\x00\x00\xa0\xbf\x80\x3f")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,6 +157,9 @@ func file(header string, body []byte) []byte {
 	return append(append(data, header...), body...)
 }
 
+// The two kinds of bad files, for short.
+var truncated, malformed = safetensors.ErrTruncated, safetensors.ErrFormat
+
 // badFiles is shared with the fuzzer's seeds.
 var badFiles = []struct {
 	name string
@@ -163,42 +167,60 @@ var badFiles = []struct {
 	kind error
 	want string
 }{
-	{"empty", nil, safetensors.ErrTruncated, "0 bytes, want at least 8"},
-	{"length only in part", []byte("1234567"), safetensors.ErrTruncated, "7 bytes, want at least 8"},
-	{"header cut", file(`{"a":1}`, nil)[:12], safetensors.ErrTruncated, "header of 7 bytes, got 4"},
+	{"empty", nil, truncated, "0 bytes, want at least 8"},
+	{"length only in part", []byte("1234567"), truncated, "7 bytes, want at least 8"},
+	{"header cut", file(`{"a":1}`, nil)[:12], truncated, "header of 7 bytes, got 4"},
 	{
 		"header longer than memory", bytes.Repeat([]byte{0xff}, 64),
-		safetensors.ErrFormat, "header of 18446744073709551615 bytes, want at most 100000000",
+		malformed, "header of 18446744073709551615 bytes, want at most 100000000",
 	},
-	{"no header", file("", nil), safetensors.ErrFormat, "does not begin with '{'"},
-	{"leading space", file(` {}`, nil), safetensors.ErrFormat, "does not begin with '{'"},
-	{"array", file(`[]`, nil), safetensors.ErrFormat, "does not begin with '{'"},
-	{"not JSON", file(`{"a"`, nil), safetensors.ErrFormat, "EOF"},
-	{"not UTF-8", file("{\"\xff\":1}", nil), safetensors.ErrFormat, "not UTF-8"},
-	{"two objects", file(`{}{}`, nil), safetensors.ErrFormat, "more than spaces"},
-	{"bytes without tensors", file(`{}`, []byte("x")), safetensors.ErrFormat, "1 bytes behind the last tensor"},
-	{"tensor is a number", file(`{"a":1}`, nil), safetensors.ErrFormat, `"a": not a valid safetensors file: got 1, want {`},
-	{"metadata of numbers", file(`{"__metadata__":{"a":1}}`, nil), safetensors.ErrFormat, `"__metadata__": "a"`},
-	{"tensor twice", oneF32(`"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},`), safetensors.ErrFormat, `"a" occurs twice`},
-	{"key twice", one(`"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]`), safetensors.ErrFormat, `"dtype" occurs twice`},
-	{"key in capitals", one(`"DTYPE":"F32","shape":[1],"data_offsets":[0,4]`), safetensors.ErrFormat, `dtype is ""`},
-	{"unknown dtype", one(`"dtype":"F33","shape":[1],"data_offsets":[0,4]`), safetensors.ErrFormat, `dtype is "F33"`},
-	{"no shape", one(`"dtype":"F32","data_offsets":[0,4]`), safetensors.ErrFormat, "no shape"},
-	{"null shape", one(`"dtype":"F32","shape":null,"data_offsets":[0,4]`), safetensors.ErrFormat, "got null"},
-	{"negative size", one(`"dtype":"F32","shape":[-1],"data_offsets":[0,4]`), safetensors.ErrFormat, "no negative size"},
-	{"fractional size", one(`"dtype":"F32","shape":[1.0],"data_offsets":[0,4]`), safetensors.ErrFormat, "1.0"},
-	{"shape overflows", one(`"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]`), safetensors.ErrFormat, "2^64 bits"},
-	{"shape wraps to 4", one(`"dtype":"U8","shape":[4611686018427387905,4],"data_offsets":[0,4]`), safetensors.ErrFormat, "2^64 bits"},
-	{"half a byte", one(`"dtype":"F4","shape":[3],"data_offsets":[0,1]`), safetensors.ErrFormat, "12 bits, want whole bytes"},
-	{"no offsets", one(`"dtype":"F32","shape":[1]`), safetensors.ErrFormat, "data_offsets is []"},
-	{"one offset", one(`"dtype":"F32","shape":[1],"data_offsets":[4]`), safetensors.ErrFormat, "data_offsets is [4]"},
-	{"three offsets", one(`"dtype":"F32","shape":[1],"data_offsets":[0,4,4]`), safetensors.ErrFormat, "data_offsets is [0 4 4]"},
-	{"offsets backwards", one(`"dtype":"F32","shape":[1],"data_offsets":[4,0]`), safetensors.ErrFormat, "data_offsets is [4 0]"},
-	{"offsets against shape", one(`"dtype":"F32","shape":[2],"data_offsets":[0,4]`), safetensors.ErrFormat, "hold 4 bytes, want 8 for F32 [2]"},
-	{"data cut", one(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`), safetensors.ErrTruncated, "tensor ends at byte 8 of 4"},
-	{"hole", one(`"dtype":"U8","shape":[3],"data_offsets":[1,4]`), safetensors.ErrFormat, `"a" begins at byte 1, want 0`},
-	{"overlap", oneF32(`"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]},`), safetensors.ErrFormat, `"b" begins at byte 2, want 4`},
-	{"trailing byte", one(`"dtype":"U8","shape":[3],"data_offsets":[0,3]`), safetensors.ErrFormat, "1 bytes behind the last tensor"},
+	{"no header", file("", nil), malformed, "does not begin with '{'"},
+	{"leading space", file(` {}`, nil), malformed, "does not begin with '{'"},
+	{"array", file(`[]`, nil), malformed, "does not begin with '{'"},
+	{"not JSON", file(`{"a"`, nil), malformed, "EOF"},
+	{"not UTF-8", file("{\"\xff\":1}", nil), malformed, "not UTF-8"},
+	{"two objects", file(`{}{}`, nil), malformed, "more than spaces"},
+	{"bytes without tensors", file(`{}`, []byte("x")), malformed, "1 bytes behind the last tensor"},
+	{"tensor is a number", file(`{"a":1}`, nil), malformed, `"a": not a valid safetensors file: got 1, want {`},
+	{"metadata of numbers", file(`{"__metadata__":{"a":1}}`, nil), malformed, `"__metadata__": "a"`},
+	{"tensor twice", oneF32(`"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},`), malformed, `"a" occurs twice`},
+	{
+		"key twice", one(`"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]`),
+		malformed, `"dtype" occurs twice`,
+	},
+	{"key in capitals", one(`"DTYPE":"F32","shape":[1],"data_offsets":[0,4]`), malformed, `dtype is ""`},
+	{"unknown dtype", one(`"dtype":"F33","shape":[1],"data_offsets":[0,4]`), malformed, `dtype is "F33"`},
+	{"no shape", one(`"dtype":"F32","data_offsets":[0,4]`), malformed, "no shape"},
+	{"null shape", one(`"dtype":"F32","shape":null,"data_offsets":[0,4]`), malformed, "got null"},
+	{"negative size", one(`"dtype":"F32","shape":[-1],"data_offsets":[0,4]`), malformed, "no negative size"},
+	{"fractional size", one(`"dtype":"F32","shape":[1.0],"data_offsets":[0,4]`), malformed, "1.0"},
+	{
+		"shape overflows", one(`"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]`),
+		malformed, "2^64 bits",
+	},
+	{
+		"shape wraps to 4", one(`"dtype":"U8","shape":[4611686018427387905,4],"data_offsets":[0,4]`),
+		malformed, "2^64 bits",
+	},
+	{"half a byte", one(`"dtype":"F4","shape":[3],"data_offsets":[0,1]`), malformed, "12 bits, want whole bytes"},
+	{"no offsets", one(`"dtype":"F32","shape":[1]`), malformed, "data_offsets is []"},
+	{"one offset", one(`"dtype":"F32","shape":[1],"data_offsets":[4]`), malformed, "data_offsets is [4]"},
+	{"three offsets", one(`"dtype":"F32","shape":[1],"data_offsets":[0,4,4]`), malformed, "data_offsets is [0 4 4]"},
+	{"offsets backwards", one(`"dtype":"F32","shape":[1],"data_offsets":[4,0]`), malformed, "data_offsets is [4 0]"},
+	{
+		"offsets against shape", one(`"dtype":"F32","shape":[2],"data_offsets":[0,4]`),
+		malformed, "hold 4 bytes, want 8 for F32 [2]",
+	},
+	{"data cut", one(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`), truncated, "tensor ends at byte 8 of 4"},
+	{"hole", one(`"dtype":"U8","shape":[3],"data_offsets":[1,4]`), malformed, `"a" begins at byte 1, want 0`},
+	{
+		"overlap", oneF32(`"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]},`),
+		malformed, `"b" begins at byte 2, want 4`,
+	},
+	{
+		"trailing byte", one(`"dtype":"U8","shape":[3],"data_offsets":[0,3]`),
+		malformed, "1 bytes behind the last tensor",
+	},
 }
 
 // one is a file of a tensor "a" with these members and four bytes of numbers.

@@ -64,7 +64,8 @@ func TestClaimsAllocateNothing(t *testing.T) {
 		_, err := safetensors.Parse(bad.data)
 		runtime.ReadMemStats(&after)
 		if got := after.TotalAlloc - before.TotalAlloc; err == nil || got > limit {
-			t.Errorf("%s: %d bytes allocated for %d in the file (%v), want at most %d", bad.name, got, len(bad.data), err, limit)
+			t.Errorf("%s: %d bytes allocated for %d in the file (%v), want at most %d",
+				bad.name, got, len(bad.data), err, limit)
 		}
 	}
 }

@@ -156,7 +156,11 @@ func (d *headerDecoder) place(t *Tensor, offsets []uint64) error {
 // checkExtents sorts the extents and sees that they cover the body, each byte once.
 func (d *headerDecoder) checkExtents() error {
 	slices.SortFunc(d.extents, func(a, b extent) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end), cmp.Compare(a.tensor.Name, b.tensor.Name))
+		return cmp.Or(
+			cmp.Compare(a.start, b.start),
+			cmp.Compare(a.end, b.end),
+			cmp.Compare(a.tensor.Name, b.tensor.Name),
+		)
 	})
 	covered := uint64(0)
 	for _, e := range d.extents {

@@ -115,7 +115,8 @@ func encodeHeader(entries []Entry, metadata map[string]string) (header []byte, s
 		}
 		seen[e.Name] = true
 		header = appendJSON(header, e.Name, ':')
-		header = appendJSON(header, headerEntry{e.Dtype, append([]int{}, e.Shape...), [2]uint64{start, start + size}}, ',')
+		shape := append([]int{}, e.Shape...) // nil would be null
+		header = appendJSON(header, headerEntry{e.Dtype, shape, [2]uint64{start, start + size}}, ',')
 		start += size
 	}
 	header = append(bytes.TrimSuffix(header, []byte(",")), '}')
@@ -123,7 +124,8 @@ func encodeHeader(entries []Entry, metadata map[string]string) (header []byte, s
 		header = append(header, ' ')
 	}
 	if len(header)-lengthBytes > maxHeaderBytes {
-		return nil, nil, fmt.Errorf("header has %d bytes, want at most %d", len(header)-lengthBytes, maxHeaderBytes)
+		return nil, nil, fmt.Errorf("header has %d bytes, want at most %d",
+			len(header)-lengthBytes, maxHeaderBytes)
 	}
 	binary.LittleEndian.PutUint64(header, uint64(len(header)-lengthBytes))
 	return header, sorted, nil

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-const benchText = "The quick brown fox jumps over the lazy dog; 1,024 times.\n\nWith love, über-alles:\n\tfunc main() {}\n"
+const benchText = "The quick brown fox jumps over the lazy dog; 1,024 times.\n\n" +
+	"With love, über-alles:\n\tfunc main() {}\n"
 
 func BenchmarkEncode(b *testing.B) {
 	for _, layout := range layouts {

@@ -43,7 +43,8 @@ func buildBPE(c *modelConfig) (*bpe, error) {
 		left, right := lookUp(c.Vocab, pair[0]), lookUp(c.Vocab, pair[1])
 		id := lookUp(c.Vocab, pair[0]+pair[1])
 		if left == noToken || right == noToken || id == noToken {
-			return nil, fmt.Errorf("merges[%d]: %q and %q, or both as one, are not in the vocabulary", rank, pair[0], pair[1])
+			return nil, fmt.Errorf("merges[%d]: %q and %q, or both as one, are not in the vocabulary",
+				rank, pair[0], pair[1])
 		}
 		m.merges[[2]int32{left, right}] = merge{int32(rank), id}
 	}

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzTokenizer: in a vocabulary with a token for each byte and without a normalizer,
+// FuzzTokenizer: in a vocabulary with a token for each byte and no normalizer,
 // decoding what was encoded gives the text back, and so do its pieces. With NFC, all
 // pieces lie within the text.
 func FuzzTokenizer(f *testing.F) {

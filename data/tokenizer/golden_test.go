@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -153,6 +154,21 @@ func TestNormalizedCharactersCountAsAWhole(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	tk := load(t, "qwen")
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for _, c := range readCases(t, "qwen") {
+				if got := tk.Encode(c.Text, true); !slices.Equal(got, c.IDs) {
+					t.Errorf("%q: got %v, want %v", c.Text, got, c.IDs)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestTokensHaveNamesAndNumbers(t *testing.T) {

@@ -42,13 +42,15 @@ func (t *Tokenizer) normalize(text string) normalized {
 	var changes []change
 	for start := 0; start < len(text); {
 		end := start + segmentLen(text[start:])
-		if segment := text[start:end]; norm.NFC.IsNormalString(segment) {
-			out.WriteString(segment)
-		} else {
-			composed := compose(segment)
-			changes = append(changes, change{start, end - start, out.Len(), len(composed)})
-			out.WriteString(composed)
+		segment := text[start:end]
+		composed := segment
+		if !norm.NFC.IsNormalString(segment) {
+			composed = compose(segment)
 		}
+		if composed != segment {
+			changes = append(changes, change{start, end - start, out.Len(), len(composed)})
+		}
+		out.WriteString(composed)
 		start = end
 	}
 	return normalized{out.String(), changes}

@@ -56,7 +56,8 @@ func buildSplitter(p *component) (splitter, error) {
 
 func buildSplit(p *component) (splitter, error) {
 	if p.Behavior != "Isolated" || p.Invert {
-		return nil, fmt.Errorf("behavior %q with invert %t: %w, want Isolated with false", p.Behavior, p.Invert, ErrUnsupported)
+		return nil, fmt.Errorf("behavior %q with invert %t: %w, want Isolated with false",
+			p.Behavior, p.Invert, ErrUnsupported)
 	}
 	switch p.Pattern["Regex"] {
 	case llama3Pattern:

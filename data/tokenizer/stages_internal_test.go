@@ -62,9 +62,9 @@ func TestNFCIsThatOfUnicode9WithoutJoiners(t *testing.T) {
 	tk := &Tokenizer{nfc: true}
 	for text, want := range map[string]string{
 		"e" + strings.Repeat("\u0301", 50): "é" + strings.Repeat("\u0301", 49),
-		"a\u0345\u1df6\u0334":             "a\u0345\u1df6\u0334", // U+1DF6 is of 10.0
-		"\U00011935\U00011930":            "\U00011935\U00011930", // U+11938 is of 13.0
-		"\xffe\u0301\xff":                 "\xffé\xff",
+		"a\u0345\u1df6\u0334":              "a\u0345\u1df6\u0334",  // U+1DF6 is of 10.0
+		"\U00011935\U00011930":             "\U00011935\U00011930", // U+11938 is of 13.0
+		"\xffe\u0301\xff":                  "\xffé\xff",
 	} {
 		if got := tk.normalize(text); got.text != want {
 			t.Errorf("%+q: got %+q, want %+q", text, got.text, want)
@@ -81,6 +81,24 @@ func TestAlphabetIsAOneToOneMap(t *testing.T) {
 	for _, char := range []rune{0, ' ', 0x7f, 0xa0, 0xad, 0x144, '人'} {
 		if got, ok := byteOf(char); ok {
 			t.Errorf("%q: got byte %#x, want none", char, got)
+		}
+	}
+}
+
+func TestDigitsAloneAndInRuns(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		piece splitter
+		want  []string
+	}{
+		{"individual", digitPiece, []string{"a ", "1", "2", "½", "b", "3"}},
+		{"runs", digitsPiece, []string{"a ", "12½", "b", "3"}},
+	} {
+		const text = "a 12½b3"
+		var got []string
+		words([]splitter{test.piece}, text, 0, func(start, end int) { got = append(got, text[start:end]) })
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}
 }

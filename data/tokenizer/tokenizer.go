@@ -102,8 +102,8 @@ func (t *Tokenizer) TokenID(token string) (int32, bool) {
 	return id, ok
 }
 
-// Token is the file's spelling of a token, normalized if it is an added token that is
-// looked for in normalized text, or "" if no token has that id.
+// Token is the file's spelling of a token, normalized if it is an added token that
+// is looked for in normalized text, or "" if no token has that id.
 func (t *Tokenizer) Token(id int32) string {
 	if id < 0 || int(id) >= t.Len() {
 		return ""

@@ -28,7 +28,9 @@ func newToken(spelling string, flags addedToken, normalize func(string) normaliz
 // buildVocabulary joins the model's tokens and the added ones, and sees that the
 // ids are 0 … n-1, each once, and that an added token does not get another id than
 // the model gave it.
-func buildVocabulary(model map[string]int32, added []addedToken, normalize func(string) normalized) (vocabulary, error) {
+func buildVocabulary(
+	model map[string]int32, added []addedToken, normalize func(string) normalized,
+) (vocabulary, error) {
 	ids := make(map[string]int32, len(model)+len(added))
 	for spelling, id := range model {
 		ids[spelling] = id
@@ -47,7 +49,8 @@ func buildVocabulary(model map[string]int32, added []addedToken, normalize func(
 	tokens, taken := make([]token, len(ids)), make([]bool, len(ids))
 	for spelling, id := range ids {
 		if id < 0 || int(id) >= len(ids) {
-			return vocabulary{}, fmt.Errorf("token %q: id is %d, want 0 to %d for %d tokens", spelling, id, len(ids)-1, len(ids))
+			return vocabulary{}, fmt.Errorf("token %q: id is %d, want 0 to %d for %d tokens",
+				spelling, id, len(ids)-1, len(ids))
 		}
 		if taken[id] {
 			return vocabulary{}, fmt.Errorf("tokens %q and %q: both have the id %d", spelling, tokens[id].spelling, id)

@@ -35,12 +35,16 @@ CORPUS = [
     "Все люди рождаются свободными и равными. Όλοι οι άνθρωποι γεννιούνται ελεύθεροι.",
     "In 2024, 3.14159 and 1,000,000 were numbers; 12 + 34 = 46.    Four spaces.\r\n\r\nAn end.",
 ] * 3
-FRAGMENTS = """Hello| world|'s|'LL|'ſ|don't|WE'VE|  |   \n|\n\n|\r\n|\t|\x85|\xa0|\u3000|\u2028|\ufeff|\u200d|e\u0301|é|n\u0303|\
-\u1100\u1161\u11a8|각|\u0344|\u212b|Å|\u0958|日本語|人人生而|สวัสดี|नमस्ते|مرحبا|👩\u200d👩\u200d👧|🇩🇪|👍🏽|123|4567890|1|½|Ⅻ|٣٤٥|１２|3.14|x=1;|\
-func main() {|/* */|<div>|!!!|...|--|"'|''s|'re'|\x00|\x06|\x7f|\ud7a3|\U0010ffff|aaaaaaaaaaaaaaaaaaaaaaaa|          |====|_|http://a.b/c?d=e&f|\
-ǅ|ß|İ|ı|𝔘𝔫𝔦|𐐷|\u0301|\u0327\u0301|a\u0301\u0327|\u0f73\u0f71|q\u0307\u0323|\U00016d70\U000105c0|\U00011de0|\u1df6|s| |.|the fox| über""".split("|")
+FRAGMENTS = """Hello| world|'s|'LL|'ſ|don't|WE'VE|  |   \n|\n\n|\r\n|\t|\x85|\xa0|\u3000|\u2028|\
+\ufeff|\u200d|e\u0301|é|n\u0303|\u1100\u1161\u11a8|각|\u0344|\u212b|Å|\u0958|日本語|人人生而|\
+สวัสดี|नमस्ते|مرحبا|👩\u200d👩\u200d👧|🇩🇪|👍🏽|123|4567890|1|½|Ⅻ|٣٤٥|１２|3.14|x=1;|\
+func main() {|/* */|<div>|!!!|...|--|"'|''s|'re'|\x00|\x06|\x7f|\ud7a3|\U0010ffff|\
+aaaaaaaaaaaaaaaaaaaaaaaa|          |====|_|http://a.b/c?d=e&f|ǅ|ß|İ|ı|𝔘𝔫𝔦|𐐷|\u0301|\
+\u0327\u0301|a\u0301\u0327|\u0f73\u0f71|q\u0307\u0323|\U00016d70\U000105c0|\U00011de0|\
+\u1df6|s| |.|the fox| über""".split("|")
 
-SPLITTING = """'s|'S|'ſ|'t|'re|'VE|'m|'ll|'lL|'d|'D|'|a|Zx|ß|1|22|333|½|!|?!|_|\n|\r\n|\r| |  |   |\t|\xa0|\x85|\u3000|\u0301|人""".split("|")
+SPLITTING = """'s|'S|'ſ|'t|'re|'VE|'m|'ll|'lL|'d|'D|\
+'|a|Zx|ß|1|22|333|½|!|?!|_|\n|\r\n|\r| |  |   |\t|\xa0|\x85|\u3000|\u0301|人""".split("|")
 
 
 def byte_level(use_regex):
@@ -59,7 +63,9 @@ def train(pre_tokenizer, alphabet, specials):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=640, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=640, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(CORPUS, trainer)
     return tokenizer
 
