@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/xrash/smetrics"
 )
 
 var errNoTarget = errors.New(`bdlora: target_modules: got none, want at least one, or "` + AllLinear + `"`)
@@ -83,31 +85,10 @@ func unknownTarget(base Base, target string) error {
 		names = append(names, leaf(l.Name))
 	}
 	nearest := slices.MinFunc(append(names, AllLinear), func(a, b string) int {
-		return editDistance(a, leaf(target)) - editDistance(b, leaf(target))
+		return smetrics.WagnerFischer(a, leaf(target), 1, 1, 1) - smetrics.WagnerFischer(b, leaf(target), 1, 1, 1)
 	})
 	return fmt.Errorf("bdlora: target_modules: %q matches no linear of the %d layers, nearest is %q; want some of %s",
 		target, base.Layers, nearest, strings.Join(names, ", "))
-}
-
-// editDistance is the number of letters to add, drop or change between a and b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // targetNames is the shortest list of targets that matches the modules and nothing

@@ -117,8 +117,8 @@ type Config struct {
 	SaveSteps int `yaml:"save_steps" resume:"free"`
 	// SaveTotalLimit is how many checkpoints to keep; default 3, 0 keeps all.
 	SaveTotalLimit int `yaml:"save_total_limit" resume:"free"`
-	// LoadBestModelAtEnd ends with the adapter of the lowest evaluation loss instead of
-	// the last one; default false.
+	// LoadBestModelAtEnd saves at each new lowest evaluation loss, and ends with the
+	// adapter of the lowest instead of the last one; default false.
 	LoadBestModelAtEnd bool `yaml:"load_best_model_at_end"`
 	// EarlyStoppingPatience is the number of evaluations in a row without a new lowest
 	// loss that ends the run; 0, the default, never does.
