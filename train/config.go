@@ -16,8 +16,8 @@ type Config struct {
 	Dataset string `yaml:"dataset" resume:"free"` // its content is fingerprinted
 	// EvalDataset is the JSON Lines file to evaluate on; empty, the default, is none.
 	EvalDataset string `yaml:"eval_dataset" resume:"free"` // its content is fingerprinted
-	// DatasetFormat is the layout of the rows, one of package data's; default "auto",
-	// which detects it.
+	// DatasetFormat is the layout of the rows: "messages", "alpaca",
+	// "prompt_completion", "question_answer", or "auto", the default, which detects it.
 	DatasetFormat string `yaml:"dataset_format"`
 	// OutputDir is the folder for all that the run writes. Required.
 	OutputDir string `yaml:"output_dir" resume:"free"`
@@ -44,8 +44,8 @@ type Config struct {
 	// MatchLoraRank asks for the largest rank whose adapter has no more parameters than
 	// plain LoRA of this rank; default 16 unless LoraR is set, when 0 means unused.
 	MatchLoraRank int `yaml:"match_lora_rank"`
-	// LoraAlpha over the rank is the adapter's scaling; 0, the default, takes
-	// [bdlora.DefaultAlpha], which grows with Blocks.
+	// LoraAlpha over the rank is the adapter's scaling; 0, the default, takes 16 times
+	// Blocks.
 	LoraAlpha float64 `yaml:"lora_alpha"`
 	// LoraDropout is the probability of dropping an input of the adapter; default 0.
 	LoraDropout float64 `yaml:"lora_dropout"`
@@ -74,7 +74,8 @@ type Config struct {
 
 	// LearningRate is the peak of the schedule; default 2e-4.
 	LearningRate float64 `yaml:"learning_rate"`
-	// LRSchedulerType is one of the Schedule names; default "cosine".
+	// LRSchedulerType is "cosine", the default, "linear", "constant" or
+	// "constant_with_warmup".
 	LRSchedulerType string `yaml:"lr_scheduler_type"`
 	// WarmupRatio is the share of all steps that warm up; default 0.
 	WarmupRatio float64 `yaml:"warmup_ratio"`

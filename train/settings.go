@@ -5,6 +5,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -23,10 +25,23 @@ func Settings() []Setting {
 	docs := fieldDocs("Config")
 	var all []Setting
 	for _, f := range fields() {
-		all = append(all, Setting{Key: f.key, Aliases: f.aliases, Doc: docs[f.index]})
+		all = append(all, Setting{Key: f.key, Aliases: f.aliases, Doc: withKeys(docs[f.index])})
 	}
 	return all
 }
+
+// withKeys writes a comment's names of fields as their keys.
+func withKeys(doc string) string {
+	t := reflect.TypeFor[Config]()
+	return word.ReplaceAllStringFunc(doc, func(name string) string {
+		if f, ok := t.FieldByName(name); ok {
+			return f.Tag.Get("yaml")
+		}
+		return name
+	})
+}
+
+var word = regexp.MustCompile(`[A-Za-z0-9]+`)
 
 // fieldDocs are the comments of the fields of a struct in config.go, without their
 // first word, the field's name in Go.
