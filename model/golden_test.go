@@ -16,6 +16,7 @@ import (
 	"bdlora/data"
 	"bdlora/data/safetensors"
 	"bdlora/kernels"
+	"bdlora/kernels/cpu"
 	"bdlora/kernels/ref"
 	"bdlora/model"
 )
@@ -394,5 +395,5 @@ func TestGreedyGenerationIsTransformers(t *testing.T) {
 
 // backends are those that the goldens are checked on.
 func backends() map[string]kernels.Backend {
-	return map[string]kernels.Backend{"ref": ref.New[float32]()}
+	return map[string]kernels.Backend{"ref": ref.New[float32](), "cpu": cpu.New(2)}
 }
