@@ -1,13 +1,15 @@
 package kernelstest
 
 import (
+	"math"
 	"testing"
 
 	"bdlora/kernels"
 )
 
 // FuzzProducts compares the matrix products of be with the float64 reference, as
-// [Suite] does, for sizes, layouts, formats and factors that the fuzzer draws.
+// [Suite] does, for sizes, layouts, formats and factors that the fuzzer draws; the
+// tolerance is relative to the terms of each sum, which may cancel.
 //
 //	func FuzzProducts(f *testing.F) { kernelstest.FuzzProducts(f, cpu.New(2), 1e-5) }
 func FuzzProducts(f *testing.F, be kernels.Backend, tolerance float64) {
@@ -18,7 +20,9 @@ func FuzzProducts(f *testing.F, be kernels.Backend, tolerance float64) {
 		if !(alpha > -1e3 && alpha < 1e3) {
 			t.Skip("alpha may overflow the product")
 		}
-		newLab(be, tolerance).tryProducts(t, int(m), int(k)+1, int(n)+1, choice, float64(alpha))
+		l := newLab(be, tolerance)
+		l.terms = float64(max(k, n)) * math.Max(1, math.Abs(float64(alpha)))
+		l.tryProducts(t, int(m), int(k)+1, int(n)+1, choice, float64(alpha))
 	})
 }
 

@@ -54,15 +54,15 @@ func near(got, want, tolerance float64) bool {
 }
 
 // closeScaled is [Close] with a tolerance relative to each element and, since sums
-// cancel, to the root mean square of all.
-func closeScaled[G, W Float](t testing.TB, name string, got []G, want []W, tolerance float64) {
+// cancel, to the root mean square of all and to terms.
+func closeScaled[G, W Float](t testing.TB, name string, got []G, want []W, tolerance, terms float64) {
 	t.Helper()
 	squares := 0.0
 	for _, w := range want {
 		squares += float64(w) * float64(w)
 	}
 	rms := math.Sqrt(squares / float64(max(len(want), 1)))
-	closeNamed(t, name, got, want, tolerance, tolerance*rms)
+	closeNamed(t, name, got, want, tolerance, tolerance*math.Max(rms, terms))
 }
 
 // Suite checks every method of be against the float64 reference and PyTorch's

@@ -17,6 +17,7 @@ type lab struct {
 	again     kernels.Backend // gives the same bits
 	oracle    kernels.Backend // in float64; nil if nobody knows better
 	tolerance float64         // of be's results, compared with the oracle's
+	terms     float64         // the terms of a sum add up to so much, cancelled or not; 0 for few sums
 }
 
 // newLab compares be with itself and with the float64 reference.
@@ -165,7 +166,7 @@ func (l lab) try(t testing.TB, operands []operand, run kernel) {
 	for i, o := range operands {
 		if o.role == updated || o.role == overwrote {
 			g := gather[float64](o.view(kernels.F64(numbers(l.be, got[i]))))
-			closeScaled(t, o.name+": ", g, gather[float64](o.view(want[i])), l.tolerance)
+			closeScaled(t, o.name+": ", g, gather[float64](o.view(want[i])), l.tolerance, l.terms)
 		}
 	}
 }

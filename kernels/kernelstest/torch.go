@@ -116,7 +116,7 @@ func (l lab) upload(x []float64) kernels.Buf {
 // expect compares a buffer with PyTorch's numbers.
 func (l lab) expect(t testing.TB, name string, got kernels.Buf, want []float64) {
 	t.Helper()
-	closeScaled(t, name+": ", numbers(l.be, got), want, l.tolerance)
+	closeScaled(t, name+": ", numbers(l.be, got), want, l.tolerance, l.terms)
 }
 
 func checkTorchLinear(t testing.TB, l lab) {

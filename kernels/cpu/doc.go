@@ -1,0 +1,14 @@
+// Package cpu is the fast [kernels.Backend] for float32 on the host.
+//
+// All products run through one small tile of c = Σ a⊗b that stays in registers
+// (routines.tile), fed from packed panels: weights of any format become float32 on
+// the way. What is bound by exponentials or reductions runs through vector loops.
+// Both come in one set per instruction set ([Paths]): AVX-512 and AVX2 in assembly
+// that asmgen generates, and plain Go for everything else.
+//
+// Work is cut into units that write disjoint results and is handed out as threads
+// become free. Which unit adds what in which order never depends on the threads,
+// so neither do the bits.
+package cpu
+
+//go:generate sh -c "cd asmgen && go run . -out ../routines_amd64.s -stubs ../stubs_amd64.go -pkg cpu"

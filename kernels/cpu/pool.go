@@ -1,0 +1,166 @@
+package cpu
+
+import "sync/atomic"
+
+// pool is a set of threads that share the units of one job after another.
+type pool struct {
+	workers []*worker // the first one is the caller's
+	helpers []*helper // the goroutines of the others
+	pause   func()    // of the processor, while spinning
+
+	posted atomic.Uint64 // number of jobs so far
+	job    atomic.Pointer[job]
+	closed atomic.Bool
+}
+
+// worker is what one thread keeps from unit to unit.
+type worker struct {
+	scratch arena
+	tile    []float32   // see edgeTile
+	keys    []keyPanels // of attention's backward pass
+}
+
+// edgeTile is room for a tile; its first use decides how much.
+func (w *worker) edgeTile(n int) []float32 {
+	if len(w.tile) < n {
+		w.tile = make([]float32, n)
+	}
+	return w.tile[:n]
+}
+
+// helper is the parking place of one goroutine.
+type helper struct {
+	parked atomic.Bool
+	wake   chan struct{}
+}
+
+// job is a loop over units whose turns may run at once.
+type job struct {
+	units    int
+	run      func(w *worker, unit int)
+	next     atomic.Int64
+	finished atomic.Int64
+	done     chan struct{}
+}
+
+// spins is how often a thread looks for work before it parks: some 20 µs, as long
+// as parking and waking take. Kernels follow each other faster than that.
+const spins = 100
+
+func newPool(threads int, pause func()) *pool {
+	p := &pool{pause: pause}
+	for i := range threads {
+		p.workers = append(p.workers, &worker{})
+		if i > 0 {
+			h := &helper{wake: make(chan struct{}, 1)}
+			p.helpers = append(p.helpers, h)
+			go p.help(h, p.workers[i])
+		}
+	}
+	return p
+}
+
+// close ends the goroutines.
+func (p *pool) close() {
+	p.closed.Store(true)
+	p.posted.Add(1)
+	p.wake()
+}
+
+// each runs every unit once and returns when all are done. Only one call may be
+// under way at a time.
+func (p *pool) each(units int, run func(w *worker, unit int)) {
+	if units <= 1 || len(p.helpers) == 0 {
+		p.inline(units, run)
+		return
+	}
+	j := &job{units: units, run: run, done: make(chan struct{})}
+	p.job.Store(j)
+	p.posted.Add(1)
+	p.wake()
+	j.work(p.workers[0])
+	for range spins {
+		if j.finished.Load() == int64(units) {
+			break
+		}
+		p.pause()
+	}
+	<-j.done
+	p.job.Store(nil)
+}
+
+// inline runs every unit on the caller.
+func (p *pool) inline(units int, run func(w *worker, unit int)) {
+	for unit := range units {
+		p.workers[0].scratch.reset()
+		run(p.workers[0], unit)
+	}
+}
+
+func (p *pool) wake() {
+	for _, h := range p.helpers {
+		if h.parked.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
+	}
+}
+
+// help is the life of one goroutine. A helper that comes late finds no units left.
+func (p *pool) help(h *helper, w *worker) {
+	for seen := uint64(0); ; {
+		seen = p.await(h, seen)
+		if p.closed.Load() {
+			return
+		}
+		if j := p.job.Load(); j != nil {
+			j.work(w)
+		}
+	}
+}
+
+// await returns the number of posted jobs as soon as it is not seen any more.
+func (p *pool) await(h *helper, seen uint64) uint64 {
+	for range spins {
+		if posted := p.posted.Load(); posted != seen {
+			return posted
+		}
+		p.pause()
+	}
+	h.parked.Store(true)
+	if p.posted.Load() == seen || !h.parked.CompareAndSwap(true, false) {
+		<-h.wake
+	}
+	return p.posted.Load()
+}
+
+func (j *job) work(w *worker) {
+	for {
+		unit := int(j.next.Add(1)) - 1
+		if unit >= j.units {
+			return
+		}
+		w.scratch.reset()
+		j.run(w, unit)
+		if j.finished.Add(1) == int64(j.units) {
+			close(j.done)
+		}
+	}
+}
+
+// arena hands out scratch memory, all of which is given back at once.
+type arena struct {
+	slab []float32
+	used int
+}
+
+func (a *arena) reset() { a.used = 0 }
+
+// floats returns n numbers of any value. It allocates only while the need grows.
+func (a *arena) floats(n int) []float32 {
+	if a.used+n > len(a.slab) {
+		a.slab = make([]float32, a.used+n)
+	}
+	s := a.slab[a.used : a.used+n : a.used+n]
+	a.used += n
+	return s
+}

@@ -1,0 +1,46 @@
+package cpu
+
+import (
+	"fmt"
+
+	"bdlora/kernels"
+)
+
+// rows is a matrix whose rows are contiguous.
+type rows struct {
+	numbers []float32
+	stride  int
+	cols    int
+}
+
+func (r rows) at(i int) []float32 { return r.numbers[i*r.stride:][:r.cols] }
+
+// rowsOf is m, the operand name of kernel, which has the given shape.
+func rowsOf(kernel, name string, m kernels.Matrix, count, cols int) rows {
+	checkShape(kernel, name, m, count, cols)
+	if m.Trans {
+		panic(fmt.Sprintf("cpu: %s: %s is a transposed view", kernel, name))
+	}
+	return rows{floats(m.Buf), m.Stride, cols}
+}
+
+// unitWork is the number of elements of a unit of a kernel that goes row by row:
+// some 5 µs.
+const unitWork = 1 << 13
+
+// eachRow runs a kernel on rows of cols elements.
+func (b *Backend) eachRow(count, cols int, run func(w *worker, row int)) {
+	group := max(1, unitWork/max(cols, 1))
+	b.each(count*cols, ceilDiv(count, group), func(w *worker, unit int) {
+		for row := unit * group; row < min(count, (unit+1)*group); row++ {
+			run(w, row)
+		}
+	})
+}
+
+// eachSpan runs a kernel on the parts [from, to) of n elements.
+func (b *Backend) eachSpan(n int, run func(from, to int)) {
+	b.each(n, ceilDiv(n, unitWork), func(_ *worker, unit int) {
+		run(unit*unitWork, min(n, (unit+1)*unitWork))
+	})
+}

@@ -1,0 +1,46 @@
+package cpu
+
+// partial is one block of steps of c = Σ a⊗b, or c += ….
+type partial struct {
+	c     operand
+	a, b  panels
+	steps int
+	add   bool
+}
+
+// multiply computes p tile by tile.
+func (r *routines) multiply(w *worker, p partial) {
+	for top := 0; top < p.c.rows; top += rowTiles * r.mr {
+		bottom := min(top+rowTiles*r.mr, p.c.rows)
+		for j := 0; j < p.c.cols; j += r.nr {
+			b := p.b.data[j/r.nr*p.b.panel:]
+			for i := top; i < bottom; i += r.mr {
+				a := p.a.data[i/r.mr*p.a.panel:]
+				if p.c.col == 1 && i+r.mr <= p.c.rows && j+r.nr <= p.c.cols {
+					r.tile(p.steps, a, p.a.lane, p.a.step, b, p.b.step, p.c.f32[i*p.c.row+j:], p.c.row, p.add)
+					continue
+				}
+				r.edge(w, p, i, j, a, b)
+			}
+		}
+	}
+}
+
+// edge computes the tile at (i, j) aside and moves the part that c has.
+func (r *routines) edge(w *worker, p partial, i, j int, a, b []float32) {
+	tile := w.edgeTile(r.mr * r.nr)
+	r.tile(p.steps, a, p.a.lane, p.a.step, b, p.b.step, tile, r.nr, false)
+	rows, cols := min(r.mr, p.c.rows-i), min(r.nr, p.c.cols-j)
+	for x := range rows {
+		to, from := p.c.f32[(i+x)*p.c.row+j*p.c.col:], tile[x*r.nr:][:cols]
+		if p.add {
+			for y, v := range from {
+				to[y*p.c.col] += v
+			}
+		} else {
+			for y, v := range from {
+				to[y*p.c.col] = v
+			}
+		}
+	}
+}
