@@ -24,7 +24,7 @@ func sizes(base Base, linears []Linear) []size {
 			split = size{l.In, "inputs of " + l.Name}
 		}
 		all = append(all, split)
-		if l.Heads > 0 {
+		if l.Heads > 0 && l.Heads != base.Heads && l.Heads != base.KVHeads {
 			all = append(all, size{l.Heads, "heads of " + l.Name})
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNoAdapter is what [Find] and [Open] say of a folder that holds no adapter.
-var ErrNoAdapter = errors.New("no adapter here: want " + peftConfigName + ", " + shardsName + " or " +
+var ErrNoAdapter = errors.New("no adapter here: want " + PEFTConfigName + ", " + shardsName + " or " +
 	shardsDir + "/tp*/" + shardsName)
 
 // Kind is how an adapter lies in a folder.
@@ -37,7 +37,7 @@ func (k Kind) String() string {
 // runs are; where both kinds are, the PEFT files count. Shards of several N are an
 // error: name one of their folders.
 func Find(dir string) (folder string, kind Kind, err error) {
-	if fileExists(filepath.Join(dir, peftConfigName)) {
+	if fileExists(filepath.Join(dir, PEFTConfigName)) {
 		return dir, KindPEFT, nil
 	}
 	if fileExists(filepath.Join(dir, shardsName)) {
@@ -75,7 +75,7 @@ func BaseOf(dir string) (nameOrPath string, err error) {
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(folder, peftConfigName)
+	file := filepath.Join(folder, PEFTConfigName)
 	if kind == KindShards {
 		file = filepath.Join(folder, shardsName)
 	}

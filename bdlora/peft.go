@@ -15,7 +15,7 @@ import (
 
 // File names of PEFT.
 const (
-	peftConfigName  = "adapter_config.json"
+	PEFTConfigName  = "adapter_config.json"
 	peftWeightsName = "adapter_model.safetensors"
 )
 
@@ -58,7 +58,7 @@ func (a *Adapter) savePEFT(dir string, c peftConfig, layoutA, layoutB func(Modul
 	if err := safetensors.Write(path, entries, map[string]string{"format": "pt"}); err != nil {
 		return err
 	}
-	return durable.WriteBytes(filepath.Join(dir, peftConfigName), text)
+	return durable.WriteBytes(filepath.Join(dir, PEFTConfigName), text)
 }
 
 // entry is a whole factor, which is gathered only when it is written.
@@ -84,7 +84,7 @@ func peftNames(m Module) (a, b string) {
 // that rewrite the base) is refused by its key, and so are blocks in the factor
 // that tensor parallelism does not cut, and tensors too many or too few.
 func LoadPEFT(dir string, base Base) (*Adapter, error) {
-	path := filepath.Join(dir, peftConfigName)
+	path := filepath.Join(dir, PEFTConfigName)
 	config, err := readPEFTConfig(path)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func peftSources(file *safetensors.File, plan *Plan) ([]peftSource, error) {
 	for _, t := range file.Tensors() {
 		if !used[t.Name] {
 			return nil, fmt.Errorf("tensor %q belongs to none of the %d linears that %s selects; got %d tensors, want %d",
-				t.Name, len(plan.Modules), peftConfigName, len(file.Tensors()), len(used))
+				t.Name, len(plan.Modules), PEFTConfigName, len(file.Tensors()), len(used))
 		}
 	}
 	return sources, nil

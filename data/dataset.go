@@ -21,11 +21,12 @@ type Counts struct {
 	Straddling int // tokens with the end of a prompt and the beginning of an answer; not trained
 }
 
-func (c *Counts) add(other Counts) {
-	c.Rows += other.Rows
-	c.Dropped += other.Dropped
-	c.Truncated += other.Truncated
-	c.Straddling += other.Straddling
+// Plus is the sum of both.
+func (c Counts) Plus(other Counts) Counts {
+	return Counts{
+		Rows: c.Rows + other.Rows, Dropped: c.Dropped + other.Dropped,
+		Truncated: c.Truncated + other.Truncated, Straddling: c.Straddling + other.Straddling,
+	}
 }
 
 // Dataset is the examples of one or more files, in the order of the files and lines.
@@ -51,7 +52,7 @@ func Load(files []string, e *Encoder) (*Dataset, error) {
 	d := &Dataset{}
 	var bad RowErrors
 	for _, entry := range entries {
-		d.Counts.add(entry.counts)
+		d.Counts = d.Counts.Plus(entry.counts)
 		d.Examples = append(d.Examples, entry.examples...)
 		if entry.bad != nil {
 			bad = append(bad, entry.bad)

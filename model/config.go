@@ -223,6 +223,16 @@ func (c *Config) Base(dir string) bdlora.Base {
 	}
 }
 
+// checkTokens refuses tokens that the model has no embedding for.
+func (c *Config) checkTokens(tokens []int32) error {
+	for i, token := range tokens {
+		if token < 0 || int(token) >= c.Vocab {
+			return fmt.Errorf("model: token %d is %d, want 0 to %d", i, token, c.Vocab-1)
+		}
+	}
+	return nil
+}
+
 // attnScale is the factor of the attention scores, 1/√HeadDim.
 func (c *Config) attnScale() float64 { return 1 / math.Sqrt(float64(c.HeadDim)) }
 

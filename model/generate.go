@@ -27,7 +27,7 @@ type kvCache struct {
 // NewGenerator allocates caches for prompt and continuation of together at most
 // tokens. t may be nil.
 func NewGenerator(be kernels.Backend, m *Model, t *Trainable, tokens int) *Generator {
-	g := &Generator{inf: NewInference(be, m, t, min(tokens, prefillTokens)), most: tokens}
+	g := &Generator{inf: newInference(be, m, t, min(tokens, prefillTokens), 1), most: tokens}
 	width := m.Config.KVHeads * m.Config.HeadDim
 	for range m.Config.Layers {
 		g.caches = append(g.caches, kvCache{be.Alloc(tokens * width), be.Alloc(tokens * width)})
@@ -49,6 +49,9 @@ func (g *Generator) Generate(ctx context.Context, prompt []int32, c GenerateConf
 	if len(prompt) == 0 || len(prompt)+c.MaxNewTokens > g.most {
 		return fmt.Errorf("model: a prompt of %d tokens and %d new ones, want 1 or more and together at most %d",
 			len(prompt), c.MaxNewTokens, g.most)
+	}
+	if err := g.inf.model.Config.checkTokens(prompt); err != nil {
+		return err
 	}
 	g.past = 0
 	sampler := newSampler(c.Sampling)

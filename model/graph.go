@@ -73,11 +73,8 @@ type Graph struct {
 
 // NewGraph builds the graph that trains t on m.
 func NewGraph(be kernels.Backend, m *Model, t *Trainable, c GraphConfig) (*Graph, error) {
-	p := newPass(be, m.Config, c.Tokens, maxRank(t.Plan), c.Dropout, true)
-	g := &Graph{be: be, pass: p, embed: m.embed, input: be.Alloc(c.Tokens * m.Config.Hidden), most: c.Tokens}
-	g.head = newHead(p, upload(be, m.norm), m.head, c.Tokens, true)
-	halves := newHalves(p, m, t.Plan, &tapes{be: be, config: m.Config, tokens: c.Tokens, shared: c.Recompute})
-	vm, err := compile(g, halves, t, m.Config.Hidden)
+	g, parts := allocateGraph(be, m, t.Plan, c)
+	vm, err := compile(g, parts, t)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
@@ -85,13 +82,41 @@ func NewGraph(be kernels.Backend, m *Model, t *Trainable, c GraphConfig) (*Graph
 	return g, nil
 }
 
+// graphParts is what becomes a graph's nodes: half-layers and the memory of their
+// outputs and gradients.
+type graphParts struct {
+	halves  []half
+	outputs []kernels.Buf  // of each half-layer
+	dx      [2]kernels.Buf // used in turn: a half-layer's dy is the next one's dx
+	dparams []kernels.Buf  // of one half-layer, for each shard; all half-layers share them
+}
+
+// allocateGraph takes all the memory that a graph needs.
+func allocateGraph(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfig) (*Graph, *graphParts) {
+	activation := c.Tokens * m.Config.Hidden
+	p := newPass(be, m.Config, c.Tokens, maxRank(plan), c.Dropout, true)
+	g := &Graph{be: be, pass: p, embed: m.embed, input: be.Alloc(activation), most: c.Tokens}
+	g.head = newHead(p, upload(be, m.norm), m.head, c.Tokens, true)
+	parts := &graphParts{dx: [2]kernels.Buf{be.Alloc(activation), be.Alloc(activation)}}
+	parts.halves = newHalves(p, m, plan, &tapes{be: be, config: m.Config, tokens: c.Tokens, shared: c.Recompute})
+	longest := 0
+	for _, h := range parts.halves {
+		parts.outputs = append(parts.outputs, be.Alloc(activation))
+		longest = max(longest, h.to-h.from)
+	}
+	for range plan.Shards() {
+		parts.dparams = append(parts.dparams, be.Alloc(longest))
+	}
+	return g, parts
+}
+
 // compile builds the Gorgonia graph and its tape machine. Gorgonia tells nodes
 // apart by a 32-bit hash of their names, so names get a salt until no two collide.
-func compile(g *Graph, halves []half, t *Trainable, hidden int) (G.VM, error) {
+func compile(g *Graph, parts *graphParts, t *Trainable) (G.VM, error) {
 	const salts = 8
 	for salt := range salts {
-		b := newGraphBuilder(g, t, hidden, salt)
-		if err := b.build(halves); err != nil {
+		b := &graphBuilder{g: g, parts: parts, train: t, salt: fmt.Sprintf("%d:", salt), graph: G.NewGraph()}
+		if err := b.build(); err != nil {
 			return nil, err
 		}
 		if !hashesCollide(b.graph) {
@@ -115,43 +140,27 @@ func hashesCollide(g *G.ExprGraph) bool {
 // graphBuilder makes the nodes of one Graph.
 type graphBuilder struct {
 	g          *Graph
-	be         kernels.Backend
+	parts      *graphParts
 	train      *Trainable
-	hidden     int
 	salt       string
 	graph      *G.ExprGraph
 	learnables G.Nodes
-
-	dx      [2]kernels.Buf // used in turn: a half-layer's dy is the next one's dx
-	dparams []kernels.Buf  // of one half-layer, for each shard; all half-layers share them
-	depth   int
 }
 
-func newGraphBuilder(g *Graph, t *Trainable, hidden, salt int) *graphBuilder {
-	b := &graphBuilder{g: g, be: g.be, train: t, hidden: hidden, salt: fmt.Sprintf("%d:", salt), graph: G.NewGraph()}
-	b.dx = [2]kernels.Buf{g.be.Alloc(g.input.Len()), g.be.Alloc(g.input.Len())}
-	return b
-}
-
-func (b *graphBuilder) build(halves []half) error {
-	longest := 0
-	for _, h := range halves {
-		longest = max(longest, h.to-h.from)
-	}
-	for range b.train.Params {
-		b.dparams = append(b.dparams, b.be.Alloc(longest))
-	}
-	shape := tensor.Shape{b.g.most, b.hidden}
-	x := G.NewMatrix(b.graph, b.be.Dtype(), G.WithShape(shape...), G.WithName(b.salt+"embedded"),
-		G.WithValue(b.be.Value(b.g.input, shape...)))
-	for i := range halves {
-		y, err := b.half(&halves[i], x, shape)
+func (b *graphBuilder) build() error {
+	be, shape := b.g.be, tensor.Shape{b.g.most, b.g.pass.config.Hidden}
+	x := G.NewMatrix(b.graph, be.Dtype(), G.WithShape(shape...), G.WithName(b.salt+"embedded"),
+		G.WithValue(be.Value(b.g.input, shape...)))
+	for i := range b.parts.halves {
+		y, err := b.half(i, x, shape)
 		if err != nil {
 			return err
 		}
 		x = y
 	}
-	loss, err := kernels.Apply(kernels.Node{Backend: b.be, Func: named{b.g.head, b.salt}, Y: b.be.Alloc(1), DX: b.nextDX()}, x)
+	last := len(b.parts.halves)
+	head := kernels.Node{Backend: be, Func: named{b.g.head, b.salt}, Y: be.Alloc(1), DX: b.parts.dx[last%2]}
+	loss, err := kernels.Apply(head, x)
 	if err != nil {
 		return err
 	}
@@ -159,30 +168,25 @@ func (b *graphBuilder) build(halves []half) error {
 	return err
 }
 
-// half adds one half-layer behind x. Its gradient in x is wanted only if a
-// half-layer before it has params.
-func (b *graphBuilder) half(h *half, x *G.Node, shape tensor.Shape) (*G.Node, error) {
-	n := kernels.Node{Backend: b.be, Func: named{h.Func, b.salt}, Shape: shape, Y: b.be.Alloc(b.g.input.Len())}
-	n.DX = b.nextDX()
-	if len(b.learnables) == 0 {
-		n.DX = nil
+// half adds half-layer i behind x. Its gradient in x is wanted only if a half-layer
+// before it has params.
+func (b *graphBuilder) half(i int, x *G.Node, shape tensor.Shape) (*G.Node, error) {
+	h, be := &b.parts.halves[i], b.g.be
+	n := kernels.Node{Backend: be, Func: named{h.Func, b.salt}, Shape: shape, Y: b.parts.outputs[i]}
+	if len(b.learnables) > 0 {
+		n.DX = b.parts.dx[i%2]
 	}
 	var params G.Nodes
 	grads := h.params(b.train.Grads)
 	for shard, values := range h.params(b.train.Params) {
-		node := G.NewVector(b.graph, b.be.Dtype(), G.WithShape(values.Len()),
-			G.WithName(fmt.Sprintf("%s%s.shard.%d", b.salt, h.Name(), shard)), G.WithValue(b.be.Value(values, values.Len())))
-		G.WithGrad(b.be.Value(grads[shard], values.Len()))(node)
+		node := G.NewVector(b.graph, be.Dtype(), G.WithShape(values.Len()),
+			G.WithName(fmt.Sprintf("%s%s.shard.%d", b.salt, h.Name(), shard)), G.WithValue(be.Value(values, values.Len())))
+		G.WithGrad(be.Value(grads[shard], values.Len()))(node)
 		params = append(params, node)
-		n.DParams = append(n.DParams, b.dparams[shard].Slice(0, values.Len()))
+		n.DParams = append(n.DParams, b.parts.dparams[shard].Slice(0, values.Len()))
 	}
 	b.learnables = append(b.learnables, params...)
 	return kernels.Apply(n, x, params...)
-}
-
-func (b *graphBuilder) nextDX() kernels.Buf {
-	b.depth++
-	return b.dx[b.depth%2]
 }
 
 // named is a Func under another name.
@@ -201,6 +205,9 @@ func (n named) Name() string { return n.prefix + n.Func.Name() }
 func (g *Graph) Run(batch *data.Batch, lossScale float64, dropoutKey uint64) (lossSum float64, err error) {
 	if len(batch.Tokens) > g.most {
 		return 0, fmt.Errorf("model: micro-batch of %d tokens, want at most %d", len(batch.Tokens), g.most)
+	}
+	if err := g.pass.config.checkTokens(batch.Tokens); err != nil {
+		return 0, err
 	}
 	g.pass.begin(batch)
 	g.pass.dropout.key = dropoutKey

@@ -23,13 +23,18 @@ type Inference struct {
 
 // NewInference prepares passes of up to tokens tokens. t may be nil.
 func NewInference(be kernels.Backend, m *Model, t *Trainable, tokens int) *Inference {
+	return newInference(be, m, t, tokens, tokens)
+}
+
+// newInference is NewInference with logits of up to rows tokens at a time.
+func newInference(be kernels.Backend, m *Model, t *Trainable, tokens, rows int) *Inference {
 	inf := &Inference{be: be, model: m, most: tokens}
 	rank := 0
 	if t != nil {
 		rank, inf.shards = maxRank(t.Plan), t.Params
 	}
 	inf.pass = newPass(be, m.Config, tokens, rank, 0, false)
-	inf.head = newHead(inf.pass, upload(be, m.norm), m.head, tokens, false)
+	inf.head = newHead(inf.pass, upload(be, m.norm), m.head, rows, false)
 	tapes := &tapes{be: be, config: m.Config, tokens: tokens, shared: true}
 	inf.halves = newHalves(inf.pass, m, t.plan(), tapes)
 	inf.x = [2]kernels.Buf{be.Alloc(tokens * m.Config.Hidden), be.Alloc(tokens * m.Config.Hidden)}
@@ -39,7 +44,7 @@ func NewInference(be kernels.Backend, m *Model, t *Trainable, tokens int) *Infer
 // Loss returns the sum of the batch's token losses and the number of tokens that it
 // is the sum of.
 func (inf *Inference) Loss(batch *data.Batch) (sum float64, trained int, err error) {
-	if err := inf.check(len(batch.Tokens)); err != nil {
+	if err := inf.check(batch.Tokens); err != nil {
 		return 0, 0, err
 	}
 	inf.pass.begin(batch)
@@ -56,7 +61,7 @@ func (inf *Inference) Loss(batch *data.Batch) (sum float64, trained int, err err
 
 // Logits returns the logits of every token of the batch, [tokens, vocab].
 func (inf *Inference) Logits(batch *data.Batch) ([]float32, error) {
-	if err := inf.check(len(batch.Tokens)); err != nil {
+	if err := inf.check(batch.Tokens); err != nil {
 		return nil, err
 	}
 	inf.pass.begin(batch)
@@ -67,11 +72,11 @@ func (inf *Inference) Logits(batch *data.Batch) ([]float32, error) {
 	return inf.logits(x, 0, len(batch.Tokens)), nil
 }
 
-func (inf *Inference) check(tokens int) error {
-	if tokens < 1 || tokens > inf.most {
-		return fmt.Errorf("model: a pass of %d tokens, want 1 to %d", tokens, inf.most)
+func (inf *Inference) check(tokens []int32) error {
+	if len(tokens) < 1 || len(tokens) > inf.most {
+		return fmt.Errorf("model: a pass of %d tokens, want 1 to %d", len(tokens), inf.most)
 	}
-	return nil
+	return inf.model.Config.checkTokens(tokens)
 }
 
 // forward embeds the tokens and sends them through all half-layers.

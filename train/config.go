@@ -60,7 +60,7 @@ type Config struct {
 	BDInit string `yaml:"bd_init"`
 	// InitAdapter is the folder of an adapter to start from; empty, the default, starts
 	// from BDInit. Optimizer and schedule begin anew, unlike with ResumeFromCheckpoint.
-	InitAdapter string `yaml:"init_adapter"`
+	InitAdapter string `yaml:"init_adapter" resume:"free"` // a checkpoint has what became of it
 
 	// PerDeviceTrainBatchSize is the rows of a micro-batch; default 1.
 	PerDeviceTrainBatchSize int `yaml:"per_device_train_batch_size" alias:"micro_batch_size"`
@@ -85,7 +85,7 @@ type Config struct {
 	// NumTrainEpochs is how often to go through the dataset, fractions allowed;
 	// default 3.
 	NumTrainEpochs float64 `yaml:"num_train_epochs"`
-	// MaxSteps is the number of optimizer steps; 0, the default, leaves it to
+	// MaxSteps is the number of optimizer steps; 0, the default, or -1 leaves it to
 	// NumTrainEpochs.
 	MaxSteps int `yaml:"max_steps"`
 	// WeightDecay is AdamW's decoupled decay; default 0.
@@ -105,7 +105,7 @@ type Config struct {
 	DataSeed uint64 `yaml:"data_seed"`
 
 	// LoggingSteps is the number of steps that a line of the log covers; default 10.
-	LoggingSteps int `yaml:"logging_steps"`
+	LoggingSteps int `yaml:"logging_steps" resume:"free"`
 	// EvalStrategy is when to evaluate: "epoch", the default, "steps" or "no". Without
 	// EvalDataset and ValSize there is nothing to evaluate.
 	EvalStrategy string `yaml:"eval_strategy" alias:"evaluation_strategy"`

@@ -76,9 +76,6 @@ func (p *problems) checkAdapter(c Config) {
 		p.add("target_modules", fmt.Sprintf("%q", c.TargetModules), `names of linears or "`+bdlora.AllLinear+`"`)
 	}
 	p.oneOf("bd_init", c.BDInit, bdlora.InitLoRA, bdlora.InitPEFT)
-	if c.InitAdapter != "" && c.ResumeFromCheckpoint != "" && c.ResumeFromCheckpoint != ResumeAuto {
-		p.add("init_adapter", fmt.Sprintf("%q", c.InitAdapter), "nothing where a checkpoint is resumed from")
-	}
 }
 
 func (p *problems) checkOptimizer(c Config) {
@@ -105,9 +102,10 @@ func (p *problems) checkSchedule(c Config) {
 		p.add("lr_scheduler_type", fmt.Sprintf("%q", c.LRSchedulerType),
 			fmt.Sprintf("%q where there is a warm-up", ScheduleConstantWithWarmup))
 	}
-	p.atLeast("max_steps", c.MaxSteps, 0)
-	if c.MaxSteps == 0 {
+	p.atLeast("max_steps", c.MaxSteps, -1)
+	if c.MaxSteps <= 0 {
 		p.above("num_train_epochs", c.NumTrainEpochs, 0)
+		p.between("num_train_epochs", c.NumTrainEpochs, math.Inf(-1), 1e6)
 	}
 }
 

@@ -202,8 +202,6 @@ func TestConfigValidate(t *testing.T) {
 		{"lora_dropout=1", "lora_dropout: got 1, want at least 0 and below 1"},
 		{"target_modules=q_proj,,", `target_modules: got ["q_proj" "" ""], want names of linears or "all-linear"`},
 		{"bd_init=zero", `bd_init: got "zero", want "lora" or "peft"`},
-		{"init_adapter=a resume_from_checkpoint=c",
-			`init_adapter: got "a", want nothing where a checkpoint is resumed from`},
 		{"micro_batch_size=0", "per_device_train_batch_size: got 0, want at least 1"},
 		{"learning_rate=0", "learning_rate: got 0, want a number above 0"},
 		{"adam_beta2=1", "adam_beta2: got 1, want at least 0 and below 1"},
@@ -213,7 +211,7 @@ func TestConfigValidate(t *testing.T) {
 		{"warmup_ratio=.1 warmup_steps=3", "warmup_ratio: got 0.1, want 0 where warmup_steps is set"},
 		{"lr_scheduler_type=constant warmup_steps=3",
 			`lr_scheduler_type: got "constant", want "constant_with_warmup" where there is a warm-up`},
-		{"max_steps=-1", "max_steps: got -1, want at least 0"},
+		{"max_steps=-2", "max_steps: got -2, want at least -1"},
 		{"num_train_epochs=0", "num_train_epochs: got 0, want a number above 0"},
 		{"val_size=9 eval_strategy=no",
 			`eval_strategy: got "no", want another one where there are rows to evaluate on`},
@@ -264,7 +262,7 @@ func TestConfigReadsBackWhatItWrites(t *testing.T) {
 func TestDiffNamesWhatChangesTraining(t *testing.T) {
 	free := map[string]bool{
 		"model_name_or_path": true, "dataset": true, "eval_dataset": true, "output_dir": true,
-		"gradient_checkpointing": true, "save_strategy": true, "save_steps": true, "save_total_limit": true,
+		"gradient_checkpointing": true, "init_adapter": true, "logging_steps": true, "save_strategy": true, "save_steps": true, "save_total_limit": true,
 		"resume_from_checkpoint": true, "device": true, "threads": true,
 	}
 	was := train.DefaultConfig()

@@ -19,7 +19,11 @@ type Evaluator struct {
 
 // NewEvaluator lays examples out in micro-batches of batchSize. t may be nil; what
 // it holds may change between evaluations.
-func NewEvaluator(be kernels.Backend, m *model.Model, t *model.Trainable, examples []data.Example, batchSize int) (*Evaluator, error) {
+func NewEvaluator(be kernels.Backend, m *model.Model, t *model.Trainable, examples []data.Example,
+	batchSize int) (*Evaluator, error) {
+	if batchSize < 1 {
+		return nil, fmt.Errorf("train: per_device_eval_batch_size is %d, want at least 1", batchSize)
+	}
 	sampler, err := data.NewSampler(examples, data.SamplerConfig{BatchSize: batchSize, AccumulationSteps: 1})
 	if err != nil {
 		return nil, err

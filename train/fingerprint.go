@@ -73,7 +73,7 @@ func modelFiles(dir string) ([]string, error) {
 	}
 	names := []string{
 		"*.safetensors", "model.safetensors.index.json", "config.json",
-		"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+		"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json",
 	}
 	files, err := os.ReadDir(dir)
 	if err != nil {

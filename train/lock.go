@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -16,7 +17,10 @@ import (
 const lockName = ".lock"
 
 // OutputLock is the right to write an output folder.
-type OutputLock struct{ lock *flock.Flock }
+type OutputLock struct {
+	lock    *flock.Flock
+	created string // the folder, if LockOutput made it
+}
 
 // LockOutput creates the folder dir where there is none, takes the right to write it
 // from all other processes of this machine, and removes what killed runs left half
@@ -24,10 +28,14 @@ type OutputLock struct{ lock *flock.Flock }
 //
 // It returns an error that is [ErrOutputInUse] at once if another run has the right.
 func LockOutput(dir string) (*OutputLock, error) {
+	_, statErr := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	l := &OutputLock{flock.New(filepath.Join(dir, lockName))}
+	l := &OutputLock{lock: flock.New(filepath.Join(dir, lockName))}
+	if errors.Is(statErr, fs.ErrNotExist) {
+		l.created = dir
+	}
 	locked, err := l.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -35,10 +43,22 @@ func LockOutput(dir string) (*OutputLock, error) {
 	if !locked {
 		return nil, fmt.Errorf("%s: %w", dir, ErrOutputInUse)
 	}
-	if err := durable.Clean(dir); err != nil {
-		return nil, errors.Join(err, l.Unlock())
+	for _, folder := range []string{dir, filepath.Join(dir, "shards")} {
+		if err := durable.Clean(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(err, l.Unlock())
+		}
 	}
 	return l, nil
+}
+
+// Forget removes the folder again if LockOutput made it and nothing but the lock is in
+// it. It comes before Unlock.
+func (l *OutputLock) Forget() {
+	if entries, err := os.ReadDir(l.created); l.created == "" || err != nil || len(entries) > 1 {
+		return
+	}
+	os.Remove(l.lock.Path())
+	os.Remove(l.created)
 }
 
 // Unlock gives the right back.

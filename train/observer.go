@@ -1,6 +1,10 @@
 package train
 
-import "time"
+import (
+	"time"
+
+	"bdlora/model"
+)
 
 // Observer is told what a run does, in the order in which it happens and from one
 // goroutine. The run waits for each call to return.
@@ -37,6 +41,7 @@ type Start struct {
 	Resumed         string  // the checkpoint's folder; empty for a new run
 	Skipped         []error // newer checkpoints that are broken
 	InitAdapter     string  // the adapter that the weights come from; empty for none
+	Memory          model.Memory
 }
 
 // Step is one optimizer step.

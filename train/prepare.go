@@ -3,6 +3,8 @@ package train
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"time"
 
 	"bdlora/bdlora"
@@ -31,6 +33,17 @@ func (c Config) sampler() data.SamplerConfig {
 	}
 }
 
+// checkFolders refuses to write a run into the folder of the base model, where every
+// library would take the adapter for a part of it.
+func (c Config) checkFolders() error {
+	model, errModel := os.Stat(c.ModelNameOrPath)
+	output, errOutput := os.Stat(c.OutputDir)
+	if errModel == nil && errOutput == nil && os.SameFile(model, output) {
+		return fmt.Errorf("output_dir: %s is the folder of the base model, want another one", c.OutputDir)
+	}
+	return nil
+}
+
 // Examples reads the rows to train on, and those to evaluate on if the settings name
 // any: EvalDataset, or ValSize of Dataset. counts is what became of all rows.
 //
@@ -41,18 +54,41 @@ func (c Config) Examples() (train, eval []data.Example, counts data.Counts, err 
 		return nil, nil, counts, err
 	}
 	set, err := data.Load([]string{c.Dataset}, encoder)
+	if c.EvalDataset != "" {
+		evalSet, evalErr := data.Load([]string{c.EvalDataset}, encoder)
+		if err := errors.Join(err, evalErr); err != nil {
+			return nil, nil, counts, err
+		}
+		return set.Examples, evalSet.Examples, set.Counts.Plus(evalSet.Counts), nil
+	}
 	if err != nil {
 		return nil, nil, counts, err
 	}
-	if c.EvalDataset == "" {
-		train, eval, err = data.Split(set.Examples, c.ValSize, c.EffectiveDataSeed())
-		return train, eval, set.Counts, err
+	train, eval, err = data.Split(set.Examples, c.ValSize, c.EffectiveDataSeed())
+	return train, eval, set.Counts, err
+}
+
+// checkExamples reports the examples that a model has no embedding or no position
+// for, as a [data.RowErrors].
+func checkExamples(examples []data.Example, c *model.Config) error {
+	var bad data.RowErrors
+	for i := range examples {
+		e := &examples[i]
+		var err error
+		if top := slices.Max(e.Tokens); int(top) >= c.Vocab {
+			err = fmt.Errorf("token %d is not of the model: want tokens below %d (vocab_size)", top, c.Vocab)
+		}
+		if length := len(e.Tokens); length > c.MaxSeqLen {
+			err = fmt.Errorf("%w: %d tokens, want at most the model's %d (max_position_embeddings)", data.ErrRowTooLong, length, c.MaxSeqLen)
+		}
+		if err != nil {
+			bad = append(bad, &data.RowError{File: e.File, Line: e.Line, Err: err})
+		}
 	}
-	evalSet, err := data.Load([]string{c.EvalDataset}, encoder)
-	if err != nil {
-		return nil, nil, counts, err
+	if len(bad) == 0 {
+		return nil
 	}
-	return set.Examples, evalSet.Examples, set.Counts, nil
+	return bad
 }
 
 // Plan lays out the adapter that the settings describe for m. Without LoraR its rank

@@ -18,6 +18,7 @@ type Setting struct {
 	Key     string
 	Aliases []string
 	Doc     string // the comment of its field in [Config], in one line
+	Switch  bool   // true or false
 }
 
 // Settings lists the settings in the order of [Config].
@@ -25,7 +26,8 @@ func Settings() []Setting {
 	docs := fieldDocs("Config")
 	var all []Setting
 	for _, f := range fields() {
-		all = append(all, Setting{Key: f.key, Aliases: f.aliases, Doc: withKeys(docs[f.index])})
+		kind := reflect.TypeFor[Config]().Field(f.index).Type.Kind()
+		all = append(all, Setting{Key: f.key, Aliases: f.aliases, Doc: withKeys(docs[f.index]), Switch: kind == reflect.Bool})
 	}
 	return all
 }

@@ -1,8 +1,10 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,7 +17,7 @@ import (
 
 // prepare does all that comes before the first step: it finds everything that is
 // wrong before anything is written but the log.
-func (t *trainer) prepare() error {
+func (t *trainer) prepare(ctx context.Context) error {
 	checkpoint, skipped, err := t.findCheckpoint()
 	if err != nil {
 		return err
@@ -35,6 +37,9 @@ func (t *trainer) prepare() error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(checkExamples(rows, t.model.Config), checkExamples(evalRows, t.model.Config)); err != nil {
+		return err
+	}
 	if t.sampler, err = data.NewSampler(rows, t.cfg.sampler()); err != nil {
 		return err
 	}
@@ -49,11 +54,15 @@ func (t *trainer) prepare() error {
 		AllParams: plan.Params() + plan.Base.Params, Rows: len(rows), EvalRows: len(evalRows),
 		DroppedRows: counts.Dropped, TruncatedRows: counts.Truncated, Steps: t.state.GlobalStep,
 		TotalSteps: t.state.MaxSteps, Epochs: float64(t.state.MaxSteps) / float64(t.sampler.StepsPerEpoch()), Skipped: skipped,
+		Memory: model.MeasureMemory(t.be, t.model, plan, t.graphConfig()),
 	}
 	if checkpoint != nil {
 		start.Resumed = checkpoint.Dir
 	} else {
 		start.InitAdapter = t.cfg.InitAdapter
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	return t.open(start)
 }
@@ -71,26 +80,51 @@ func (t *trainer) open(start Start) (err error) {
 	return nil
 }
 
-// findCheckpoint is what the settings ask to resume from; nil for a new run, whose
-// output folder must not have another run in it.
+// findCheckpoint is what the settings ask to resume from; nil for a new run. An output
+// folder may not have another run in it.
 func (t *trainer) findCheckpoint() (c *Checkpoint, skipped []error, err error) {
-	switch t.cfg.ResumeFromCheckpoint {
-	case "":
-		steps, err := CheckpointSteps(t.cfg.OutputDir)
-		if err == nil && len(steps) > 0 {
-			err = fmt.Errorf("output_dir: %s has %s: %w", t.cfg.OutputDir,
-				filepath.Base(CheckpointPath(t.cfg.OutputDir, steps[0])), ErrOutputExists)
+	from := t.cfg.ResumeFromCheckpoint
+	if from != "" && from != ResumeAuto {
+		if !sameFolder(filepath.Dir(filepath.Clean(from)), t.cfg.OutputDir) {
+			if err := refuseRun(t.cfg.OutputDir); err != nil {
+				return nil, nil, err
+			}
 		}
-		return nil, nil, err
-	case ResumeAuto:
-		c, skipped, err := Latest(t.cfg.OutputDir)
-		if errors.Is(err, ErrNoCheckpoint) {
-			return nil, skipped, nil
-		}
-		return c, skipped, err
+		c, err = OpenCheckpoint(from)
+		return c, nil, err
 	}
-	c, err = OpenCheckpoint(t.cfg.ResumeFromCheckpoint)
-	return c, nil, err
+	if from == ResumeAuto {
+		c, skipped, err = Latest(t.cfg.OutputDir)
+		switch {
+		case !errors.Is(err, ErrNoCheckpoint):
+			return c, skipped, err
+		case len(skipped) > 0:
+			return nil, nil, errors.Join(skipped...)
+		}
+	}
+	return nil, nil, refuseRun(t.cfg.OutputDir)
+}
+
+// refuseRun is an [ErrOutputExists] if dir has checkpoints or an adapter in it.
+func refuseRun(dir string) error {
+	steps, err := CheckpointSteps(dir)
+	if err != nil {
+		return err
+	}
+	there := bdlora.PEFTConfigName
+	if len(steps) > 0 {
+		there = filepath.Base(CheckpointPath(dir, steps[0]))
+	}
+	if _, err := os.Stat(filepath.Join(dir, there)); err != nil {
+		return nil
+	}
+	return fmt.Errorf("output_dir: %s has %s: %w", dir, there, ErrOutputExists)
+}
+
+func sameFolder(a, b string) bool {
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && absA == absB
 }
 
 // settled is c with the rank and the alpha that the plan chose, so that two settings
@@ -104,7 +138,7 @@ func (c Config) settled(plan *bdlora.Plan) Config {
 // where a new run begins.
 func (t *trainer) load(checkpoint *Checkpoint, plan *bdlora.Plan) error {
 	total := t.cfg.MaxSteps
-	if total == 0 {
+	if total <= 0 {
 		total = t.sampler.Steps(t.cfg.NumTrainEpochs)
 	}
 	t.schedule = t.cfg.Schedule(total)
@@ -118,7 +152,7 @@ func (t *trainer) load(checkpoint *Checkpoint, plan *bdlora.Plan) error {
 		t.place(nil)
 		return nil
 	}
-	if err := t.checkSame(checkpoint); err != nil {
+	if err := errors.Join(t.checkSame(checkpoint), t.bringBest(checkpoint, plan)); err != nil {
 		return err
 	}
 	s, err := checkpoint.Load(plan.Base)
@@ -139,6 +173,30 @@ func (t *trainer) checkSame(c *Checkpoint) error {
 	return fmt.Errorf("%s: %w:\n  %s", c.Dir, ErrOtherRun, strings.Join(lines, "\n  "))
 }
 
+// bringBest makes sure that the checkpoint of the lowest evaluation loss is in the
+// output folder, where the end of the run looks for it: a run may go on in another
+// folder than it began in.
+func (t *trainer) bringBest(c *Checkpoint, plan *bdlora.Plan) error {
+	step := c.State.BestStep
+	if !t.cfg.LoadBestModelAtEnd || step == 0 {
+		return nil
+	}
+	folder := filepath.Dir(filepath.Clean(c.Dir))
+	best, err := OpenCheckpoint(CheckpointPath(folder, step))
+	if err == nil {
+		err = t.checkSame(best)
+	}
+	if err != nil || sameFolder(folder, t.cfg.OutputDir) {
+		return err
+	}
+	s, err := best.Load(plan.Base)
+	if err != nil {
+		return err
+	}
+	_, err = SaveCheckpoint(t.cfg.OutputDir, s)
+	return err
+}
+
 // place copies adapter and moments into the Backend's memory.
 func (t *trainer) place(s *Snapshot) {
 	t.trainable = model.NewTrainable(t.be, t.adapter)
@@ -154,14 +212,19 @@ func (t *trainer) place(s *Snapshot) {
 
 // build makes the graph, and the evaluator if there is anything to evaluate.
 func (t *trainer) build(evalRows []data.Example) (err error) {
-	t.graph, err = model.NewGraph(t.be, t.model, t.trainable, model.GraphConfig{
-		Tokens: t.sampler.MaxTokens(), Dropout: t.cfg.LoraDropout, Recompute: t.cfg.GradientCheckpointing,
-	})
+	t.graph, err = model.NewGraph(t.be, t.model, t.trainable, t.graphConfig())
 	if err != nil || !t.cfg.Evaluates() {
 		return err
 	}
 	t.evaluator, err = NewEvaluator(t.be, t.model, t.trainable, evalRows, t.cfg.PerDeviceEvalBatchSize)
 	return err
+}
+
+// graphConfig has room for the largest micro-batch that there will be.
+func (t *trainer) graphConfig() model.GraphConfig {
+	return model.GraphConfig{
+		Tokens: t.sampler.MaxTokens(), Dropout: t.cfg.LoraDropout, Recompute: t.cfg.GradientCheckpointing,
+	}
 }
 
 // save writes a checkpoint of the current step, if there is none yet, and removes

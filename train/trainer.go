@@ -31,9 +31,10 @@ type trainer struct {
 
 	state    State
 	saved    int // step of the newest checkpoint on disk
+	lastSave string
 	inputs   []Fingerprint
 	sitting  sitting
-	lastSave string
+	last     stepResult
 }
 
 // sitting is what this process did of the run.
@@ -58,6 +59,9 @@ func Run(ctx context.Context, cfg Config, be kernels.Backend, observer Observer)
 	if err := cfg.Validate(); err != nil {
 		return Done{}, err
 	}
+	if err := cfg.checkFolders(); err != nil {
+		return Done{}, err
+	}
 	lock, err := LockOutput(cfg.OutputDir)
 	if err != nil {
 		return Done{}, err
@@ -65,7 +69,8 @@ func Run(ctx context.Context, cfg Config, be kernels.Backend, observer Observer)
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	t := &trainer{cfg: cfg, be: be, observer: observer}
 	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.prepare(); err != nil {
+	if err := t.prepare(ctx); err != nil {
+		lock.Forget()
 		return Done{}, err
 	}
 	reason, err := t.loop(ctx)
@@ -94,7 +99,7 @@ func (t *trainer) loop(ctx context.Context) (Reason, error) {
 	for {
 		if t.state.EvalPending {
 			if err := t.evaluate(ctx); err != nil {
-				return Interrupted, t.interrupted(ctx, err)
+				return Interrupted, t.interrupted(err)
 			}
 		}
 		if err := t.saveIfDue(); err != nil {
@@ -102,7 +107,7 @@ func (t *trainer) loop(ctx context.Context) (Reason, error) {
 		}
 		switch {
 		case t.stopsEarly():
-			return StoppedEarly, nil
+			return StoppedEarly, t.endEarly()
 		case t.state.GlobalStep >= t.state.MaxSteps:
 			return Finished, nil
 		case ctx.Err() != nil:
@@ -116,9 +121,22 @@ func (t *trainer) loop(ctx context.Context) (Reason, error) {
 
 // interrupted saves the run if it is the context that ended an evaluation; the
 // resumed run begins with that evaluation.
-func (t *trainer) interrupted(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
+func (t *trainer) interrupted(err error) error {
+	if !errors.Is(err, context.Canceled) {
 		return err
+	}
+	return t.save()
+}
+
+// endEarly logs and saves the steps that no line and no checkpoint has yet.
+func (t *trainer) endEarly() error {
+	if t.state.Interval.Steps > 0 {
+		if err := t.logSteps(); err != nil {
+			return err
+		}
+	}
+	if t.cfg.SaveStrategy == StrategyNo {
+		return nil
 	}
 	return t.save()
 }
@@ -142,7 +160,7 @@ func (t *trainer) advance() error {
 	})
 	logNow := t.state.GlobalStep%t.cfg.LoggingSteps == 0 || t.state.GlobalStep == t.state.MaxSteps
 	if logNow {
-		if err := t.logSteps(r); err != nil {
+		if err := t.logSteps(); err != nil {
 			return err
 		}
 	}
@@ -153,6 +171,7 @@ func (t *trainer) advance() error {
 // count adds a step to the run's and the sitting's sums.
 func (t *trainer) count(r stepResult, took time.Duration) {
 	s := &t.state
+	t.last = r
 	s.GlobalStep++
 	s.Epoch = float64(s.GlobalStep) / float64(t.sampler.StepsPerEpoch())
 	s.TokensSeen += int64(r.tokens)
@@ -192,8 +211,8 @@ func (t *trainer) remaining() time.Duration {
 }
 
 // logSteps writes the line of the steps since the last one.
-func (t *trainer) logSteps(r stepResult) error {
-	i := t.state.Interval
+func (t *trainer) logSteps() error {
+	i, r := t.state.Interval, t.last
 	loss := i.LossSum / float64(i.Steps)
 	e := t.entry()
 	e.Loss, e.LR, e.GradNorm = &loss, &r.lr, &r.gradNorm
@@ -230,6 +249,9 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	loss, _, err := t.evaluator.Loss(ctx, t.observer.Evaluating)
 	if err != nil {
 		return err
+	}
+	if !finite(loss) {
+		return fmt.Errorf("train: step %d: evaluation loss is %g, want a finite number: %w", t.state.GlobalStep, loss, ErrDiverged)
 	}
 	t.state.EvalPending = false
 	best := t.state.ObserveEval(loss)

@@ -78,13 +78,14 @@ func runConfig(t *testing.T) train.Config {
 	return cfg
 }
 
-// recorder keeps what a run says. after, if set, hears of each step.
+// recorder keeps what a run says.
 type recorder struct {
 	losses []float64
 	norms  []float64
 	evals  []float64
 	start  train.Start
-	after  func(step int)
+	after  func(step int) // hears of each step
+	during func()         // hears of each micro-batch of an evaluation
 }
 
 func (r *recorder) Start(s train.Start) { r.start = s }
@@ -94,8 +95,12 @@ func (r *recorder) Step(s train.Step) {
 		r.after(s.Steps)
 	}
 }
-func (r *recorder) Logged(train.Entry)           {}
-func (r *recorder) Evaluating(int, int)          {}
+func (r *recorder) Logged(train.Entry) {}
+func (r *recorder) Evaluating(int, int) {
+	if r.during != nil {
+		r.during()
+	}
+}
 func (r *recorder) Evaluated(e train.Evaluation) { r.evals = append(r.evals, e.Loss) }
 func (r *recorder) Saved(string)                 {}
 func (r *recorder) Done(train.Done)              {}
@@ -156,6 +161,90 @@ func TestStoppedAndResumedRunIsTheRunThatNeverStopped(t *testing.T) {
 		if shardBytes(t, cfg.OutputDir) != want {
 			t.Errorf("stopped at %d: the final shards differ", stopAt)
 		}
+	}
+}
+
+// Law: an evaluation that was interrupted is made when the run resumes.
+func TestInterruptedEvaluationIsMadeUp(t *testing.T) {
+	cfg := runConfig(t)
+	whole := &recorder{}
+	runTo(t, context.Background(), cfg, 1, whole)
+	cfg.OutputDir = filepath.Join(t.TempDir(), "out")
+	ctx, stop := context.WithCancel(context.Background())
+	pieces := &recorder{during: stop}
+	if done := runTo(t, ctx, cfg, 1, pieces); done.Reason != train.Interrupted || len(pieces.evals) != 0 {
+		t.Fatalf("got %s after %d evaluations, want an interruption of the first", done.Reason, len(pieces.evals))
+	}
+	cfg.ResumeFromCheckpoint, pieces.during = train.ResumeAuto, nil
+	runTo(t, context.Background(), cfg, 1, pieces)
+	if !slices.Equal(pieces.losses, whole.losses) || !slices.Equal(pieces.evals, whole.evals) {
+		t.Errorf("got losses %v and %v, want %v and %v", pieces.losses, pieces.evals, whole.losses, whole.evals)
+	}
+}
+
+// Law: a run can go on in another folder, and brings its best adapter along; but not
+// into one that has another run.
+func TestRunGoesOnInAnotherFolder(t *testing.T) {
+	cfg := runConfig(t)
+	cfg.LoadBestModelAtEnd, cfg.LearningRate, cfg.SaveStrategy = true, 0.3, train.StrategyEpoch
+	whole := runTo(t, context.Background(), cfg, 1, &recorder{})
+	want := shardBytes(t, cfg.OutputDir)
+	if whole.BestStep == 0 || whole.BestStep == whole.Steps {
+		t.Fatalf("best step is %d of %d, want one before the last", whole.BestStep, whole.Steps)
+	}
+	last := cfg
+	last.ResumeFromCheckpoint = train.CheckpointPath(cfg.OutputDir, whole.Steps-3)
+	last.OutputDir = filepath.Join(t.TempDir(), "elsewhere")
+	if done := runTo(t, context.Background(), last, 1, &recorder{}); done.BestStep != whole.BestStep {
+		t.Errorf("got best step %d, want %d", done.BestStep, whole.BestStep)
+	}
+	if shardBytes(t, last.OutputDir) != want {
+		t.Error("the final shards differ")
+	}
+	if _, err := train.Run(context.Background(), last, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
+		t.Errorf("into a folder with a run: got error %v, want %v", err, train.ErrOutputExists)
+	}
+}
+
+func TestBrokenCheckpointsAreNotOverwritten(t *testing.T) {
+	cfg := runConfig(t)
+	runTo(t, context.Background(), cfg, 1, &recorder{})
+	steps, err := train.CheckpointSteps(cfg.OutputDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps {
+		writeFile(t, filepath.Join(train.CheckpointPath(cfg.OutputDir, step), train.ConfigName), []byte("seed: 1\n"))
+	}
+	cfg.ResumeFromCheckpoint = train.ResumeAuto
+	if _, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrBrokenCheckpoint) {
+		t.Errorf("got error %v, want %v", err, train.ErrBrokenCheckpoint)
+	}
+}
+
+func TestFinishedRunWithoutCheckpointsIsNotOverwritten(t *testing.T) {
+	cfg := runConfig(t)
+	cfg.SaveStrategy = train.StrategyNo
+	runTo(t, context.Background(), cfg, 1, &recorder{})
+	for _, resume := range []string{"", train.ResumeAuto} {
+		cfg.ResumeFromCheckpoint = resume
+		if _, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
+			t.Errorf("resume_from_checkpoint %q: got error %v, want %v", resume, err, train.ErrOutputExists)
+		}
+	}
+}
+
+func TestTokensAndLengthsBeyondTheModelAreNamed(t *testing.T) {
+	cfg := runConfig(t)
+	raw, err := os.ReadFile(filepath.Join(cfg.ModelNameOrPath, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := strings.Replace(string(raw), `"max_position_embeddings": 512`, `"max_position_embeddings": 8`, 1)
+	writeFile(t, filepath.Join(cfg.ModelNameOrPath, "config.json"), []byte(small))
+	_, err = train.Run(context.Background(), cfg, cpu.New(1), &recorder{})
+	if !errors.Is(err, data.ErrRowTooLong) || !strings.Contains(fmt.Sprint(err), "max_position_embeddings") {
+		t.Errorf("got error %v, want %v with max_position_embeddings in it", err, data.ErrRowTooLong)
 	}
 }
 

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"bdlora/bdlora"
+	"bdlora/kernels"
+)
+
+func exportCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "export",
+		Usage: "write an adapter in the format that a server or library loads",
+		Description: "peft     PEFT's files with packed blocks; PEFT from 0.19 on. Servers that know plain LoRA only take\n" +
+			"         them without complaint and answer wrongly\n" +
+			"dense    the same with the zeros filled in: plain LoRA for every server\n" +
+			"shards   one file a tensor-parallel rank, as it was trained\n" +
+			"merged   the whole model with the adapter added to its weights",
+		Flags: []cli.Flag{
+			modelFlag, adapterFlag, threadsFlag,
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "peft, dense, shards or merged"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` to write"},
+		},
+		Action: export,
+	}
+}
+
+func export(c *cli.Context) error {
+	if err := errors.Join(arguments(c, 0, 0), required(c, "format", "output", adapterFlag.Name)); err != nil {
+		return err
+	}
+	format, output := c.String("format"), c.String("output")
+	if format != "peft" && format != "dense" && format != "shards" && format != "merged" {
+		return usagef("--format: got %q, want peft, dense, shards or merged", format)
+	}
+	if entries, err := os.ReadDir(output); err == nil && len(entries) > 0 {
+		return fmt.Errorf("--output: %s has files in it, want a new or empty folder", output)
+	}
+	be, err := newBackend(c)
+	if err != nil {
+		return err
+	}
+	l, err := loadFolders(c)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	note, err := l.export(be, format, output)
+	if err != nil {
+		return fmt.Errorf("%s: %w", output, err)
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %s\n%s\n", output, l.adapter.Plan, note)
+	return nil
+}
+
+// export writes the adapter and returns what there is to know of the files.
+func (l *loaded) export(be kernels.Backend, format, output string) (note string, err error) {
+	switch format {
+	case "peft":
+		note = "for PEFT from 0.19 on, and servers that know use_bdlora"
+		if l.adapter.Plan.Shards() > 1 {
+			note += "; any other loads these files and answers wrongly: give it --format dense"
+		}
+		return note, l.adapter.SavePEFT(output)
+	case "dense":
+		return "as plain LoRA of the same rank, for every server", l.adapter.SaveDense(output)
+	case "shards":
+		return "one file a rank, in " + bdlora.ShardsPath(output, l.adapter.Plan.Shards()), l.adapter.SaveShards(output)
+	}
+	merged, err := bdlora.SaveMerged(be, output, l.model.Dir, l.adapter)
+	note = fmt.Sprintf("merged into %d weights, by up to %.3g; rounded to their dtype by up to %.3g",
+		merged.Modules, merged.MaxDelta, merged.MaxRounding)
+	return note, err
+}

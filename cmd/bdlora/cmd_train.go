@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"bdlora/kernels/cpu"
+	"bdlora/train"
+)
+
+func trainCommand() *cli.Command {
+	return &cli.Command{
+		Name:            "train",
+		Usage:           "train an adapter",
+		ArgsUsage:       "[--config run.yaml] [key=value | --key value]...",
+		Description:     settingsHelp(),
+		SkipFlagParsing: true,
+		Action: func(c *cli.Context) error {
+			s, err := parseSettings(c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			if s.help {
+				return cli.ShowSubcommandHelp(c)
+			}
+			cfg, err := train.ReadConfig(s.config, s.overrides)
+			if err != nil {
+				return err
+			}
+			return trainAdapter(c, cfg)
+		},
+	}
+}
+
+// trainAdapter runs cfg and shows how it goes. The user may stop it between two steps;
+// the error is context.Canceled then.
+func trainAdapter(c *cli.Context, cfg train.Config) error {
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	forget := context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the program at once
+		fmt.Fprintln(c.App.ErrWriter, "\nfinishing the step; Ctrl-C again stops at once")
+	})
+	defer forget()
+	done, err := train.Run(ctx, cfg, cpu.New(cfg.Threads), newProgress(c.App.ErrWriter))
+	if err != nil {
+		return err
+	}
+	if done.Reason == train.Interrupted {
+		fmt.Fprintf(c.App.ErrWriter, "to go on: bdlora resume %s\n", cfg.OutputDir)
+		return context.Canceled
+	}
+	return nil
+}
+
+// settings is a command line of settings: a file, and what goes over it.
+type settings struct {
+	config    string
+	overrides []string // key=value
+	help      bool
+}
+
+// parseSettings reads --config FILE, key=value, --key=value and --key value.
+func parseSettings(args []string) (s settings, err error) {
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		key, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		switch {
+		case arg == "-h" || arg == "--help" || arg == "help":
+			s.help = true
+			continue
+		case !strings.HasPrefix(arg, "-") && !hasValue:
+			return s, usagef("argument %q: want key=value, --key value or --config FILE", arg)
+		case strings.HasPrefix(arg, "-") && !hasValue:
+			switch {
+			case isSwitch(key) && (len(args) == 0 || strings.HasPrefix(args[0], "-")):
+				value = "true"
+			case len(args) == 0 || strings.HasPrefix(args[0], "--"):
+				return s, usagef("%s: got no value behind it", arg)
+			default:
+				value, args = args[0], args[1:]
+			}
+		}
+		if slices.Contains([]string{"config", "c"}, key) && strings.HasPrefix(arg, "-") {
+			if s.config != "" {
+				return s, usagef("--config: got %s and %s, want one file", s.config, value)
+			}
+			s.config = value
+			continue
+		}
+		s.overrides = append(s.overrides, key+"="+value)
+	}
+	return s, nil
+}
+
+// isSwitch reports whether a setting is on or off, so that its name alone is enough.
+func isSwitch(key string) bool {
+	key = strings.ReplaceAll(key, "-", "_")
+	return slices.ContainsFunc(train.Settings(), func(s train.Setting) bool {
+		return s.Switch && (s.Key == key || slices.Contains(s.Aliases, key))
+	})
+}
+
+// settingsHelp lists the settings with their defaults.
+func settingsHelp() string {
+	var b strings.Builder
+	b.WriteString("Settings come from the file, and over it from the command line.\n")
+	for _, s := range train.Settings() {
+		also := ""
+		if len(s.Aliases) > 0 {
+			also = fmt.Sprintf(" (also %s)", strings.Join(s.Aliases, ", "))
+		}
+		fmt.Fprintf(&b, "\n%s\n", wrapped(s.Key+also+" "+s.Doc, 84))
+	}
+	return b.String()
+}
+
+// wrapped breaks text into lines of up to width letters, all but the first indented.
+func wrapped(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case column+1+len(word) > width:
+			b.WriteString("\n   ")
+			column = 3
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
+}

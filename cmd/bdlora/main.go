@@ -1,0 +1,161 @@
+// Command bdlora trains Block-Diagonal LoRA adapters for Llama-family models and
+// exports them for tensor-parallel serving.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"bdlora/bdlora"
+	"bdlora/data"
+	"bdlora/train"
+)
+
+// What bdlora tells its caller.
+const (
+	exitDone        = 0
+	exitFailed      = 1 // the input or the run was wrong
+	exitUsage       = 2 // the command line was
+	exitInterrupted = 130
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program but for the process around it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &checkedWriter{w: stdout}
+	app := &cli.App{
+		Name:      "bdlora",
+		Usage:     "fine-tune Block-Diagonal LoRA adapters for Llama-family models",
+		Reader:    stdin,
+		Writer:    out,
+		Version:   version(),
+		ErrWriter: stderr,
+		Commands: []*cli.Command{
+			quickstartCommand(), trainCommand(), resumeCommand(), evalCommand(), generateCommand(),
+			exportCommand(), planCommand(), inspectCommand(), dataCommand(),
+		},
+		Action:         noCommand,
+		OnUsageError:   usageOf,
+		ExitErrHandler: func(*cli.Context, error) {}, // errors come back to run
+	}
+	for _, c := range app.Commands {
+		c.OnUsageError = usageOf
+		for _, sub := range c.Subcommands {
+			sub.OnUsageError = usageOf
+		}
+	}
+	err := app.RunContext(ctx, args)
+	if err == nil {
+		err = out.err
+	}
+	if err == nil {
+		return exitDone
+	}
+	if errors.Is(err, context.Canceled) {
+		return exitInterrupted
+	}
+	fmt.Fprintln(stderr, "bdlora:", strings.TrimPrefix(err.Error(), "bdlora: ")) // a package has that name too
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintln(stderr, "hint:", hint)
+	}
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usagef makes a usageError.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// version is that of the module, or of the commit that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
+// checkedWriter remembers the first error of w: what a command prints is its result,
+// and has to arrive.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
+// arguments checks that there are as many as wanted, and no flags among them, which
+// come before.
+func arguments(c *cli.Context, least, most int) error {
+	for _, arg := range c.Args().Slice() {
+		if strings.HasPrefix(arg, "-") {
+			return usagef("%s: flags come before the arguments: bdlora %s %s …", arg, c.Command.FullName(), arg)
+		}
+	}
+	if n := c.Args().Len(); n < least || n > most {
+		if most == 0 {
+			return usagef("argument %q: want flags only; see bdlora %s --help", c.Args().First(), c.Command.FullName())
+		}
+		return usagef("got %d arguments; see bdlora %s --help", n, c.Command.FullName())
+	}
+	return nil
+}
+
+// required reports the flags among names that the command line lacks.
+func required(c *cli.Context, names ...string) error {
+	for _, name := range names {
+		if c.String(name) == "" {
+			return usagef("--%s: got nothing; see bdlora %s --help", name, c.Command.FullName())
+		}
+	}
+	return nil
+}
+
+func usageOf(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+
+// noCommand is what happens without a command, or with one that there is none of.
+func noCommand(c *cli.Context) error {
+	if c.Args().Len() == 0 {
+		return cli.ShowAppHelp(c)
+	}
+	return usagef("no command %q; see bdlora --help", c.Args().First())
+}
+
+// hintFor is the next thing to type, where an error has one.
+func hintFor(err error) string {
+	switch {
+	case errors.Is(err, train.ErrOutputExists):
+		return "go on with it by `bdlora resume DIR`, or choose another output_dir"
+	case errors.Is(err, train.ErrOtherRun):
+		return "to keep the adapter but not the run, start anew with init_adapter=DIR and another output_dir"
+	case errors.Is(err, train.ErrDiverged):
+		return "start anew with init_adapter=CHECKPOINT, a smaller learning_rate and another output_dir"
+	case errors.Is(err, data.ErrRowTooLong):
+		return "raise max_length, or set excess_length_strategy to drop or truncate"
+	case errors.Is(err, bdlora.ErrNoAdapter):
+		return "`bdlora inspect DIR` says what a folder holds"
+	}
+	return ""
+}
