@@ -2,12 +2,8 @@ package bdlora
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -69,7 +65,7 @@ func (a *Adapter) writeShards(dir string) error {
 		if err := WriteShard(path, plan, i, values); err != nil {
 			return err
 		}
-		size, sum, err := hashFile(path)
+		size, sum, err := durable.Sum(path)
 		if err != nil {
 			return err
 		}
@@ -144,7 +140,7 @@ func (f shardsFile) check() error {
 
 // check compares a file with its size and hash.
 func (h shardHash) check(path string) error {
-	size, sum, err := hashFile(path)
+	size, sum, err := durable.Sum(path)
 	if err != nil {
 		return err
 	}
@@ -152,15 +148,4 @@ func (h shardHash) check(path string) error {
 		return fmt.Errorf("%s: got %d bytes with SHA-256 %s, want %d with %s", path, size, sum, h.Bytes, h.SHA256)
 	}
 	return nil
-}
-
-// hashFile is a file's size and SHA-256 in hexadecimal.
-func hashFile(path string) (size int64, sum string, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, "", err
-	}
-	hash := sha256.New()
-	size, err = io.Copy(hash, file)
-	return size, hex.EncodeToString(hash.Sum(nil)), errors.Join(err, file.Close())
 }

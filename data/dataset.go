@@ -119,11 +119,11 @@ func encodeAll(entries []entry, e *Encoder) {
 
 // Hash is the SHA-256 of the examples' tokens and of which are trained, in
 // hexadecimal: equal if and only if two runs train on the same.
-func (d *Dataset) Hash() string {
+func Hash(examples []Example) string {
 	hash := sha256.New()
 	var buf []byte
-	for i := range d.Examples {
-		example := &d.Examples[i]
+	for i := range examples {
+		example := &examples[i]
 		buf = binary.LittleEndian.AppendUint64(buf[:0], uint64(len(example.Tokens)))
 		for j, token := range example.Tokens {
 			buf = binary.LittleEndian.AppendUint32(buf, uint32(token))

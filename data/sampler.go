@@ -85,9 +85,6 @@ func NewSampler(examples []Example, cfg SamplerConfig) (*Sampler, error) {
 	return s, err
 }
 
-// Rows is the number of rows of an epoch: packed ones, or else examples.
-func (s *Sampler) Rows() int { return len(s.rows) }
-
 // StepsPerEpoch is the number of optimizer steps of an epoch, the last, maybe
 // shorter one included.
 func (s *Sampler) StepsPerEpoch() int {

@@ -77,7 +77,8 @@ func (h *attentionHalf) lse() kernels.Buf {
 }
 
 // Backward is Forward read from the bottom up.
-func (h *attentionHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf, dyBuf, xBuf kernels.Buf, params []kernels.Buf) error {
+func (h *attentionHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
+	dyBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	p, be := h.pass, h.pass.be
 	x, dy := p.matrix(xBuf, p.config.Hidden), p.matrix(dyBuf, p.config.Hidden)
 	if h.recompute {

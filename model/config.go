@@ -188,7 +188,8 @@ func (c *Config) validate() error {
 	positive("vocab_size", c.Vocab)
 	positive("max_position_embeddings", c.MaxSeqLen)
 	if c.KVHeads > 0 && c.Heads%c.KVHeads != 0 {
-		errs = append(errs, fmt.Errorf("num_attention_heads is %d, want a multiple of num_key_value_heads, %d", c.Heads, c.KVHeads))
+		errs = append(errs, fmt.Errorf("num_attention_heads is %d, want a multiple of num_key_value_heads, %d",
+			c.Heads, c.KVHeads))
 	}
 	if c.HeadDim < 2 || c.HeadDim%2 != 0 {
 		errs = append(errs, fmt.Errorf("head_dim is %d, want an even number of at least 2", c.HeadDim))

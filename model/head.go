@@ -88,7 +88,8 @@ func (h *head) Backward(dxBuf kernels.Buf, _ []kernels.Buf, dloss, xBuf kernels.
 	p.be.Clear(dx.Buf.Slice(0, p.tokens*hidden))
 	for from := 0; from < len(h.rows); from += h.chunk {
 		rows := h.rows[from:min(from+h.chunk, len(h.rows))]
-		n, dn := kernels.NewMatrix(h.n, len(rows), hidden), kernels.NewMatrix(h.dn.Slice(from*hidden, h.dn.Len()), len(rows), hidden)
+		n := kernels.NewMatrix(h.n, len(rows), hidden)
+		dn := kernels.NewMatrix(h.dn.Slice(from*hidden, h.dn.Len()), len(rows), hidden)
 		xs, dxs := h.gather(x, rows), kernels.NewMatrix(h.dx, len(rows), hidden)
 		inv := h.inv.Slice(0, len(rows))
 		p.be.RMSNorm(n, inv, xs, h.norm, p.config.NormEps)

@@ -60,7 +60,8 @@ func (h *mlpHalf) views() (g, u, s kernels.Matrix) {
 }
 
 // Backward is Forward read from the bottom up.
-func (h *mlpHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf, dyBuf, xBuf kernels.Buf, params []kernels.Buf) error {
+func (h *mlpHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
+	dyBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	p, be := h.pass, h.pass.be
 	x, dy := p.matrix(xBuf, p.config.Hidden), p.matrix(dyBuf, p.config.Hidden)
 	if h.recompute {

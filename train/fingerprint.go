@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"bdlora/data"
 )
 
 // A model's files up to wholeBytes are hashed whole. Of larger ones samples blocks
@@ -22,8 +24,8 @@ const (
 
 // Fingerprint identifies the content of one file that a run reads.
 type Fingerprint struct {
-	Name  string `json:"name"`  // the setting, and the file's name below it if that is a folder
-	Bytes int64  `json:"bytes"` // size of the file
+	Name  string `json:"name"`  // the setting, and the file's name below it if that is a folder; or what was made of it
+	Bytes int64  `json:"bytes"` // size of the file, or of the tokens
 	Sum   string `json:"sum"`   // "sha256:…", or "sha256-sampled:…" for a large file
 }
 
@@ -130,6 +132,16 @@ func hashSamples(sum hash.Hash, file io.ReaderAt, size int64) error {
 		sum.Write(block)
 	}
 	return nil
+}
+
+// examplesPrint identifies what the rows of a dataset became: a template or tokenizer
+// that reads them in another way makes another run, whatever the files.
+func examplesPrint(name string, examples []data.Example) Fingerprint {
+	tokens := int64(0)
+	for i := range examples {
+		tokens += int64(len(examples[i].Tokens))
+	}
+	return Fingerprint{name, 4 * tokens, "sha256:" + data.Hash(examples)}
 }
 
 // DiffInputs is what differs between the inputs of a checkpoint and those of the run

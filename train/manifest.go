@@ -2,14 +2,14 @@ package train
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"bdlora/data/durable"
 )
 
 // ManifestName is the file that makes a folder a checkpoint. It is written last.
@@ -118,12 +118,6 @@ func (f manifestFile) check(dir string) error {
 
 // hashFile is the entry of a file of dir.
 func hashFile(dir, path string) (manifestFile, error) {
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(path)))
-	if err != nil {
-		return manifestFile{}, err
-	}
-	defer file.Close()
-	sum := sha256.New()
-	size, err := io.Copy(sum, file)
-	return manifestFile{Path: path, Bytes: size, SHA256: fmt.Sprintf("%x", sum.Sum(nil))}, err
+	size, sha, err := durable.Sum(filepath.Join(dir, filepath.FromSlash(path)))
+	return manifestFile{Path: path, Bytes: size, SHA256: sha}, err
 }

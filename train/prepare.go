@@ -79,7 +79,8 @@ func checkExamples(examples []data.Example, c *model.Config) error {
 			err = fmt.Errorf("token %d is not of the model: want tokens below %d (vocab_size)", top, c.Vocab)
 		}
 		if length := len(e.Tokens); length > c.MaxSeqLen {
-			err = fmt.Errorf("%w: %d tokens, want at most the model's %d (max_position_embeddings)", data.ErrRowTooLong, length, c.MaxSeqLen)
+			err = fmt.Errorf("%w: %d tokens, want at most the model's %d (max_position_embeddings)",
+				data.ErrRowTooLong, length, c.MaxSeqLen)
 		}
 		if err != nil {
 			bad = append(bad, &data.RowError{File: e.File, Line: e.Line, Err: err})

@@ -40,6 +40,7 @@ func (t *trainer) prepare(ctx context.Context) error {
 	if err := errors.Join(checkExamples(rows, t.model.Config), checkExamples(evalRows, t.model.Config)); err != nil {
 		return err
 	}
+	t.inputs = append(t.inputs, examplesPrint("examples", rows), examplesPrint("eval examples", evalRows))
 	if t.sampler, err = data.NewSampler(rows, t.cfg.sampler()); err != nil {
 		return err
 	}

@@ -49,7 +49,9 @@ func rowFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "dataset_format", Value: "auto", Usage: "layout of the rows"},
 		&cli.IntFlag{Name: "max_length", Value: 1024, Usage: "longest row in tokens"},
-		&cli.StringFlag{Name: "excess_length_strategy", Value: train.ExcessRaise, Usage: "for longer rows: raise, drop or truncate"},
+		&cli.StringFlag{
+			Name: "excess_length_strategy", Value: train.ExcessRaise, Usage: "for longer rows: raise, drop or truncate",
+		},
 		&cli.BoolFlag{Name: "train_on_prompt", Usage: "train every token, not the assistant's only"},
 		&cli.BoolFlag{Name: "mask_history", Usage: "train the last turn of a conversation only"},
 	}

@@ -66,7 +66,8 @@ func plan(c *cli.Context) error {
 	w := c.App.Writer
 	printPlan(w, p)
 	if !c.IsSet("lora_r") {
-		fmt.Fprintf(w, "plain LoRA of rank %d: %s params\n", c.Int("match_lora_rank"), thousands(loraParams(p, c.Int("match_lora_rank"))))
+		rank := c.Int("match_lora_rank")
+		fmt.Fprintf(w, "plain LoRA of rank %d: %s params\n", rank, thousands(loraParams(p, rank)))
 	}
 	graph := model.GraphConfig{Tokens: c.Int("tokens"), Recompute: c.Bool("gradient_checkpointing")}
 	_, err = fmt.Fprintf(w, "memory to train %s tokens at a time: %s\n", thousands(int64(graph.Tokens)),
@@ -89,7 +90,8 @@ func printPlan(w io.Writer, p *bdlora.Plan) {
 	if n := p.Shards(); n > 1 {
 		fmt.Fprintf(w, "a shard: %s params in %s\n", thousands(int64(p.ShardLen)), mebibytes(4*int64(p.ShardLen)))
 		if perBlock := p.Config.Rank / n; perBlock < 4 {
-			fmt.Fprintf(w, "note: each output sees only %d of the rank's %d components; more than 4 learn better\n", perBlock, p.Config.Rank)
+			fmt.Fprintf(w, "note: each output sees only %d of the rank's %d components; more than 4 learn better\n",
+				perBlock, p.Config.Rank)
 		}
 	}
 }

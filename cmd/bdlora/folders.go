@@ -20,7 +20,8 @@ var (
 		Name: "model", Aliases: []string{"model_name_or_path", "m"}, Usage: "`DIR` of the base model, in Hugging Face's layout",
 	}
 	adapterFlag = &cli.StringFlag{
-		Name: "adapter", Aliases: []string{"a"}, Usage: "`DIR` of an adapter: PEFT's files, shards, a checkpoint or a run's output",
+		Name: "adapter", Aliases: []string{"a"},
+		Usage: "`DIR` of an adapter: PEFT's files, shards, a checkpoint or a run's output",
 	}
 	threadsFlag = &cli.IntFlag{Name: "threads", Usage: "processor cores to use; 0 is all"}
 )

@@ -229,3 +229,15 @@ func wantNoError(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestSumIsThatOfTheContent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := durable.WriteBytes(path, []byte("abc")); err != nil {
+		t.Fatal(err)
+	}
+	// Source: FIPS 180-2, appendix B.1.
+	const want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	if size, sha, err := durable.Sum(path); size != 3 || sha != want || err != nil {
+		t.Errorf("got %d, %s, %v; want 3, %s", size, sha, err, want)
+	}
+}
