@@ -57,21 +57,21 @@ func quickstart(c *cli.Context) error {
 		return err
 	}
 	w := c.App.Writer
-	fmt.Fprintf(w, "The base model answers questions it has not seen (%s):\n", cfg.ModelNameOrPath)
+	fmt.Fprintf(w, "A small model of a shop (%s) answers messages that it has not seen:\n", cfg.ModelNameOrPath)
 	before, err := sitExam(c.Context, w, be, cfg, "")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nTraining on %s:\n", cfg.Dataset)
+	fmt.Fprintf(w, "\nTraining it to write a record instead, on %s:\n", cfg.Dataset)
 	if err := trainAdapter(c, cfg); err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "\nThe same questions with the adapter:")
+	fmt.Fprintln(w, "\nThe same messages with the adapter:")
 	after, err := sitExam(c.Context, w, be, cfg, cfg.OutputDir)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nright answers to %d held-out questions: %d before, %d after (%.0f%%)\n",
+	fmt.Fprintf(w, "\nright records of %d held-out messages: %d before, %d after (%.0f%%)\n",
 		after.asked, before.right, after.right, 100*float64(after.right)/float64(after.asked))
 	printTour(w, cfg)
 	return nil
@@ -84,11 +84,10 @@ func quickstartConfig(dir string) train.Config {
 	cfg.Dataset = filepath.Join(dir, "train.jsonl")
 	cfg.EvalDataset = filepath.Join(dir, "heldout.jsonl")
 	cfg.OutputDir = filepath.Join(dir, "adapter")
-	cfg.Blocks, cfg.MatchLoraRank = 4, 16
-	cfg.PerDeviceTrainBatchSize, cfg.GradientAccumulationSteps = 16, 1
-	cfg.PerDeviceEvalBatchSize = 16
-	cfg.LearningRate, cfg.WarmupRatio = 5e-3, 0.05
-	cfg.NumTrainEpochs, cfg.LoggingSteps, cfg.SaveSteps = 6, 25, 100
+	cfg.Blocks, cfg.LoraR, cfg.MaxLength = 4, 16, 96
+	cfg.PerDeviceTrainBatchSize, cfg.GradientAccumulationSteps, cfg.PerDeviceEvalBatchSize = 16, 1, 16
+	cfg.LearningRate, cfg.WarmupSteps, cfg.NumTrainEpochs = 5e-3, 10, 3
+	cfg.LoggingSteps, cfg.SaveSteps = 25, 50
 	return cfg
 }
 
@@ -113,8 +112,8 @@ type score struct{ asked, right int }
 // shownAnswers is how many answers of an exam are printed.
 const shownAnswers = 3
 
-// sitExam asks the questions of the held-out rows and compares the answers, greedy
-// ones, with the rows'. adapterDir may be empty.
+// sitExam has the held-out messages answered, greedily, and compares the answers with
+// the rows', letter by letter. adapterDir may be empty.
 func sitExam(ctx context.Context, w io.Writer, be kernels.Backend, cfg train.Config, adapterDir string) (score, error) {
 	l, err := openFolders(cfg.ModelNameOrPath, adapterDir)
 	if err != nil {
@@ -125,7 +124,7 @@ func sitExam(ctx context.Context, w io.Writer, be kernels.Backend, cfg train.Con
 	if err != nil {
 		return score{}, err
 	}
-	a.cfg.MaxNewTokens = 64
+	a.cfg.MaxNewTokens = 64 // twice the longest right answer
 	file, err := os.Open(cfg.EvalDataset)
 	if err != nil {
 		return score{}, err
@@ -143,7 +142,7 @@ func sitExam(ctx context.Context, w io.Writer, be kernels.Backend, cfg train.Con
 		}
 		answer := strings.TrimSpace(got.String())
 		if s.asked < shownAnswers {
-			fmt.Fprintf(w, "  %s\n    -> %s\n", question, answer)
+			fmt.Fprintf(w, "\n  > %s\n    %s\n", question, strings.ReplaceAll(answer, "\n", "\n    "))
 		}
 		s.asked++
 		if answer == want {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -125,6 +126,24 @@ func TestTheWholeJob(t *testing.T) {
 	expectIn(t, must(t, "inspect", model).stdout, `model: .* layers`)
 	expectIn(t, must(t, "inspect", filepath.Join(out, "adapter_model.safetensors")).stdout, `q_proj\.lora_A\.weight +F32`, `tensors`)
 	expectIn(t, must(t, "resume", out).stderr, `resuming .*checkpoint-6: step 6 of 6`, `finished`)
+}
+
+// Law: the quickstart teaches a task that the base model does not do, to be done on
+// rows that it has not seen.
+func TestQuickstartTeachesItsTask(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains the whole embedded example: half a minute")
+	}
+	out := must(t, "quickstart", "--output", filepath.Join(t.TempDir(), "new")).stdout
+	match := regexp.MustCompile(`right records of 160 held-out messages: (\d+) before, (\d+) after`).FindStringSubmatch(out)
+	if match == nil {
+		t.Fatalf("no score in\n%s", out)
+	}
+	before, _ := strconv.Atoi(match[1]) // digits
+	after, _ := strconv.Atoi(match[2])
+	if before > 8 || after < 144 {
+		t.Errorf("got %d right before and %d after, want at most 8 and at least 144 of 160", before, after)
+	}
 }
 
 func TestMistakesAreNamed(t *testing.T) {
