@@ -29,7 +29,7 @@ var example embed.FS
 func quickstartCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "quickstart",
-		Usage: "train the embedded example: a BD-LoRA adapter of 4 blocks, in about a minute",
+		Usage: "train the embedded example: a BD-LoRA adapter of 4 blocks, in well under a minute",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "bdlora-quickstart", Usage: "`DIR` for all that it writes"},
 			&cli.Uint64Flag{Name: "seed", Value: 42, Usage: "of the adapter and the order of the rows"},
