@@ -272,7 +272,7 @@ func TestMicroBatchesOfOneStepAreOneBatch(t *testing.T) {
 	}
 }
 
-// Law: packing and recomputation change memory and time, and nothing else.
+// Law: recomputation changes memory and time, and nothing else.
 func TestRecomputationChangesNothing(t *testing.T) {
 	var shards []string
 	for _, recompute := range []bool{false, true} {
