@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"bdlora/data"
 	"bdlora/train"
@@ -152,10 +151,7 @@ func showRow(w io.Writer, encoder *data.Encoder, row data.Row) error {
 	if err != nil {
 		return err
 	}
-	colour := false
-	if file, ok := w.(*os.File); ok {
-		colour = term.IsTerminal(int(file.Fd()))
-	}
+	colour := isTerminal(w)
 	for _, pieces := range samples {
 		trained := 0
 		for _, p := range pieces {

@@ -85,8 +85,7 @@ func printPlan(w io.Writer, p *bdlora.Plan) {
 			shape(r.A), shape(r.B), r.Scaling, thousands(r.Params), r.Ratio())
 	}
 	table.Flush()
-	fmt.Fprintf(w, "trainable params: %s || all params: %s || trainable%%: %.4f\n", thousands(p.Params()),
-		thousands(p.Params()+p.Base.Params), 100*float64(p.Params())/float64(p.Params()+p.Base.Params))
+	fmt.Fprintln(w, trainableOf(p.Params(), p.Params()+p.Base.Params))
 	if n := p.Shards(); n > 1 {
 		fmt.Fprintf(w, "a shard: %s params in %s\n", thousands(int64(p.ShardLen)), mebibytes(4*int64(p.ShardLen)))
 		if perBlock := p.Config.Rank / n; perBlock < 4 {

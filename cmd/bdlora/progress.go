@@ -34,8 +34,7 @@ func (p *progress) printf(format string, args ...any) { fmt.Fprintf(p.out, forma
 func (p *progress) Start(s train.Start) {
 	p.printf("base model: %s", s.Model)
 	p.printf("adapter: %s", s.Adapter)
-	p.printf("trainable params: %s || all params: %s || trainable%%: %.4f",
-		thousands(s.TrainableParams), thousands(s.AllParams), 100*float64(s.TrainableParams)/float64(s.AllParams))
+	p.printf("%s", trainableOf(s.TrainableParams, s.AllParams))
 	p.printf("dataset: %s", rowsOf(s))
 	p.printf("memory: %s", memoryOf(s.Memory))
 	for _, reason := range s.Skipped {
@@ -195,6 +194,12 @@ func rowsOf(s train.Start) string {
 		text += fmt.Sprintf(", %s too long and truncated", thousands(int64(s.TruncatedRows)))
 	}
 	return text
+}
+
+// trainableOf is the line that PEFT's print_trainable_parameters prints.
+func trainableOf(trainable, all int64) string {
+	return fmt.Sprintf("trainable params: %s || all params: %s || trainable%%: %.4f",
+		thousands(trainable), thousands(all), 100*float64(trainable)/float64(all))
 }
 
 // rate writes tokens per second: with a decimal where it is slow.
