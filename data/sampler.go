@@ -112,22 +112,22 @@ func (s *Sampler) Step(step int) []*Batch {
 
 // InOrder yields micro-batches that hold each example once, unshuffled: what an
 // evaluation goes through.
-func (s *Sampler) InOrder() iter.Seq[*Batch] {
+func (s *Sampler) InOrder() iter.Seq[*Batch] { return s.batches(s.order()) }
+
+func (s *Sampler) order() []int {
 	order := make([]int, len(s.rows))
 	for i := range order {
 		order[i] = i
 	}
-	return s.batches(order)
+	return order
 }
 
 // MaxTokens is the number of tokens of the largest micro-batch that any epoch could
 // have: that of the BatchSize longest rows.
 func (s *Sampler) MaxTokens() int {
 	tokens := make([]int, len(s.rows))
-	for i, row := range s.rows {
-		for _, example := range row {
-			tokens[i] += len(s.examples[example].Tokens)
-		}
+	for row := range s.rows {
+		tokens[row] = s.rowTokens(row)
 	}
 	slices.Sort(tokens)
 	most := 0
@@ -135,6 +135,43 @@ func (s *Sampler) MaxTokens() int {
 		most += n
 	}
 	return most
+}
+
+// MostTokens is the number of tokens of the largest micro-batch of the first steps
+// optimizer steps. It costs a shuffle an epoch, until one is as large as any could be.
+func (s *Sampler) MostTokens(steps int) int {
+	most, bound := 0, s.MaxTokens()
+	for epoch := 0; steps > 0 && most < bound; epoch++ {
+		order := Order(s.cfg.Seed, epoch, len(s.rows))
+		rows := min(steps, s.StepsPerEpoch()) * s.cfg.BatchSize * s.cfg.AccumulationSteps
+		most = max(most, s.mostTokens(order[:min(rows, len(order))]))
+		steps -= s.StepsPerEpoch()
+	}
+	return most
+}
+
+// MostTokensInOrder is the number of tokens of the largest micro-batch of InOrder.
+func (s *Sampler) MostTokensInOrder() int { return s.mostTokens(s.order()) }
+
+// mostTokens is the number of tokens of the largest micro-batch of rows.
+func (s *Sampler) mostTokens(rows []int) int {
+	most := 0
+	for some := range slices.Chunk(rows, s.cfg.BatchSize) {
+		tokens := 0
+		for _, row := range some {
+			tokens += s.rowTokens(row)
+		}
+		most = max(most, tokens)
+	}
+	return most
+}
+
+func (s *Sampler) rowTokens(row int) int {
+	tokens := 0
+	for _, example := range s.rows[row] {
+		tokens += len(s.examples[example].Tokens)
+	}
+	return tokens
 }
 
 // batches cuts rows into micro-batches of BatchSize.

@@ -288,6 +288,31 @@ func TestMicroBatchesOfAnyShapeHoldTheSameRows(t *testing.T) {
 	}
 }
 
+// Law: no micro-batch has more tokens than MostTokens says, and one has as many.
+func TestLargestMicroBatchIsFound(t *testing.T) {
+	for _, cfg := range []data.SamplerConfig{
+		{BatchSize: 1, AccumulationSteps: 2}, {BatchSize: 3, AccumulationSteps: 2}, {BatchSize: 50, AccumulationSteps: 1},
+		{BatchSize: 2, AccumulationSteps: 1, Packing: true, MaxLength: 25},
+	} {
+		s, most := sampler(t, numbered(3, 14, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9), cfg), 0
+		for step := range 3 * s.StepsPerEpoch() {
+			for _, b := range s.Step(step) {
+				most = max(most, len(b.Tokens))
+			}
+			if got := s.MostTokens(step + 1); got != most {
+				t.Errorf("%+v: got %d tokens in %d steps, want %d", cfg, got, step+1, most)
+			}
+		}
+		most = 0
+		for b := range s.InOrder() {
+			most = max(most, len(b.Tokens))
+		}
+		if got := s.MostTokensInOrder(); got != most {
+			t.Errorf("%+v: got %d tokens in order, want %d", cfg, got, most)
+		}
+	}
+}
+
 func TestStepsAreCounted(t *testing.T) {
 	s := sampler(t, numbered(1, 2, 3, 4, 5, 6, 7), data.SamplerConfig{BatchSize: 2, AccumulationSteps: 2})
 	if s.StepsPerEpoch() != 2 || s.MaxTokens() != 13 {

@@ -11,7 +11,7 @@ import (
 // Destinations come first, then sources, then sizes. A destination never overlaps
 // a source unless the method says so. "y = …" overwrites, "y += …" adds. Callers
 // have checked the shapes: a Backend panics on a wrong one, with a message that
-// starts with its name. Only MatMul takes transposed views. The results are the
+// starts with its name. Only MatMul and addends take transposed views. The results are the
 // same bits for any number of threads. A Backend is used by one goroutine at a time.
 type Backend interface {
 	// Name is what users call it: "ref", "cpu".
@@ -29,6 +29,9 @@ type Backend interface {
 	Value(b Buf, shape ...int) G.Value
 	// BufOf is the inverse of Value.
 	BufOf(v G.Value) Buf
+	// Sizes returns a Backend that computes nothing and counts the memory that the
+	// same calls would take here.
+	CountMemory() MemoryCounter
 
 	Products
 	Elementwise
@@ -38,19 +41,30 @@ type Backend interface {
 
 // Products are the matrix products.
 type Products interface {
-	// Linear: y = x·wᵀ.
+	// Linear: y = x·wᵀ, plus addends.
 	//
 	//	x [tokens, in]   w [out, in]   y [tokens, out]
-	Linear(y, x Matrix, w *Weight)
-	// LinearBackward: dx = dy·w, or dx += dy·w if add.
+	Linear(y, x Matrix, w *Weight, addends ...Addend)
+	// LinearBackward: dx = dy·w, or dx += dy·w if add, plus addends.
 	//
 	//	dy [tokens, out]   w [out, in]   dx [tokens, in]
-	LinearBackward(dx, dy Matrix, w *Weight, add bool)
+	LinearBackward(dx, dy Matrix, w *Weight, add bool, addends ...Addend)
 	// MatMul: c = alpha·a·b, or c += alpha·a·b if add. Any of a and b may be
 	// transposed views; c may not.
 	//
 	//	a [m, k]   b [k, n]   c [m, n]
 	MatMul(c Matrix, alpha float64, a, b Matrix, add bool)
+}
+
+// Addend is a small product that a large one takes along, while its result is at
+// hand: columns [Col, Col+B.Cols) of that result += Alpha·A·B. Addends of one call
+// may overlap. Any of A and B may be transposed views.
+//
+//	A [tokens, k]   B [k, columns]
+type Addend struct {
+	Col   int
+	Alpha float64
+	A, B  Matrix
 }
 
 // Elementwise are the kernels that touch each number once or twice.

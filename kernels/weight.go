@@ -1,16 +1,22 @@
 package kernels
 
+import "fmt"
+
 // Format is how the numbers of a frozen [Weight] are stored.
 type Format uint8
 
-// The formats of Hugging Face checkpoints.
+// The formats of Hugging Face checkpoints, and those that a base model is held in
+// to take less memory.
 const (
 	FormatF32  Format = iota // IEEE 754 binary32
 	FormatBF16               // the upper half of a binary32
 	FormatF16                // IEEE 754 binary16
+	FormatInt8               // see [Int8]
+	FormatNF4                // see [NF4]
 )
 
-// String is the format's name in a safetensors header: F32, BF16, F16.
+// String is the format's name in a safetensors header, F32, BF16, F16, and INT8 or
+// NF4, which headers have not.
 func (f Format) String() string {
 	switch f {
 	case FormatF32:
@@ -19,6 +25,10 @@ func (f Format) String() string {
 		return "BF16"
 	case FormatF16:
 		return "F16"
+	case FormatInt8:
+		return "INT8"
+	case FormatNF4:
+		return "NF4"
 	}
 	return "unknown"
 }
@@ -40,17 +50,72 @@ type Weight struct {
 	Rows, Cols int
 	F32        []float32 // FormatF32: Rows·Cols numbers
 	U16        []uint16  // FormatBF16 and FormatF16: Rows·Cols bit patterns
+	Int8       *Int8     // FormatInt8
+	NF4        *NF4      // FormatNF4
 }
 
 // RowRange is the view of rows [from, to) of w.
 func (w *Weight) RowRange(from, to int) *Weight {
 	p := *w
 	p.Rows = to - from
-	if w.F32 != nil {
-		p.F32 = w.F32[from*w.Cols : to*w.Cols]
-	}
-	if w.U16 != nil {
-		p.U16 = w.U16[from*w.Cols : to*w.Cols]
+	start, end := from*w.Cols, to*w.Cols
+	switch w.Format {
+	case FormatF32:
+		p.F32 = w.F32[start:end]
+	case FormatBF16, FormatF16:
+		p.U16 = w.U16[start:end]
+	case FormatInt8:
+		p.Int8 = &Int8{Codes: w.Int8.Codes[start:end], Absmax: w.Int8.Absmax[from:to]}
+	case FormatNF4:
+		q := *w.NF4
+		q.First += start
+		p.NF4 = &q
 	}
 	return &p
+}
+
+// Scale is the factor of number i, counted row by row, and of all that share it: of
+// its row in FormatInt8, of its block in FormatNF4. It is 1 in the other formats.
+func (w *Weight) Scale(i int) float32 {
+	switch w.Format {
+	case FormatInt8:
+		return w.Int8.Scale(i / w.Cols)
+	case FormatNF4:
+		return w.NF4.Scale((w.NF4.First + i) / NF4Block)
+	}
+	return 1
+}
+
+// Scales sets dst to the factors of the numbers from, from+stride and so on.
+func (w *Weight) Scales(dst []float32, from, stride int) {
+	if w.Format == FormatNF4 && stride%NF4Block == 0 {
+		w.NF4.scales(dst, (w.NF4.First+from)/NF4Block, stride/NF4Block)
+		return
+	}
+	for i := range dst {
+		dst[i] = w.Scale(from + i*stride)
+	}
+}
+
+// Decode sets dst to the numbers of w from the one at from on, counted row by row.
+// It is the definition of every format.
+func (w *Weight) Decode(dst []float32, from int) {
+	switch w.Format {
+	case FormatF32:
+		copy(dst, w.F32[from:from+len(dst)])
+	case FormatBF16:
+		for i, bits := range w.U16[from : from+len(dst)] {
+			dst[i] = BF16ToFloat32(bits)
+		}
+	case FormatF16:
+		for i, bits := range w.U16[from : from+len(dst)] {
+			dst[i] = F16ToFloat32(bits)
+		}
+	case FormatInt8:
+		w.Int8.decode(dst, from, w.Cols)
+	case FormatNF4:
+		w.NF4.decode(dst, w.NF4.First+from)
+	default:
+		panic(fmt.Sprintf("kernels: weight %s has format %d, want one up to NF4", w.Name, w.Format))
+	}
 }

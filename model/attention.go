@@ -12,12 +12,12 @@ import "bdlora/kernels"
 //
 // where every linear has its adapter inside.
 type attentionHalf struct {
-	pass       *pass
-	name       string
-	norm       kernels.Buf
-	q, k, v, o linear
-	tape       *attentionTape
-	recompute  bool // the tape is shared: run forward again before backward
+	pass      *pass
+	name      string
+	norm      kernels.Buf
+	qkv, o    group
+	tape      *attentionTape
+	recompute bool // the tape is shared: run forward again before backward
 }
 
 // attentionTape is what backward needs of forward.
@@ -25,11 +25,11 @@ type attentionTape struct {
 	q, k, v, a, lse kernels.Buf
 }
 
-func newAttentionTape(be kernels.Backend, c *Config, tokens int) *attentionTape {
+func newAttentionTape(tape allocator, c *Config, tokens int) *attentionTape {
 	wide, narrow := tokens*c.Heads*c.HeadDim, tokens*c.KVHeads*c.HeadDim
 	return &attentionTape{
-		q: be.Alloc(wide), k: be.Alloc(narrow), v: be.Alloc(narrow), a: be.Alloc(wide),
-		lse: be.Alloc(tokens * c.Heads),
+		q: tape.Alloc(wide), k: tape.Alloc(narrow), v: tape.Alloc(narrow), a: tape.Alloc(wide),
+		lse: tape.Alloc(tokens * c.Heads),
 	}
 }
 
@@ -41,7 +41,8 @@ func (h *attentionHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) er
 	p := h.pass
 	x, y := p.matrix(xBuf, p.config.Hidden), p.matrix(yBuf, p.config.Hidden)
 	h.attend(x, params)
-	h.o.forward(p, y, p.matrix(h.tape.a, h.o.weight.Cols), params)
+	_, _, _, a := h.views()
+	h.o.forward(p, a, params, y)
 	p.be.Add(y, x)
 	return nil
 }
@@ -59,15 +60,14 @@ func (h *attentionHalf) project(q, k, v, x kernels.Matrix, params []kernels.Buf)
 	p := h.pass
 	n := p.matrix(p.scratch.norm, p.config.Hidden)
 	p.be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
-	h.q.forward(p, q, n, params)
-	h.k.forward(p, k, n, params)
-	h.v.forward(p, v, n, params)
+	h.qkv.forward(p, n, params, q, k, v)
 	p.be.RoPE(q, p.positions, p.rotary, false)
 	p.be.RoPE(k, p.positions, p.rotary, false)
 }
 
 func (h *attentionHalf) views() (q, k, v, a kernels.Matrix) {
-	p, wide, narrow := h.pass, h.q.weight.Rows, h.k.weight.Rows
+	p, c := h.pass, h.pass.config
+	wide, narrow := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	return p.matrix(h.tape.q, wide), p.matrix(h.tape.k, narrow), p.matrix(h.tape.v, narrow), p.matrix(h.tape.a, wide)
 }
 
@@ -81,14 +81,15 @@ func (h *attentionHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	dyBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	p, be := h.pass, h.pass.be
 	x, dy := p.matrix(xBuf, p.config.Hidden), p.matrix(dyBuf, p.config.Hidden)
+	q, k, v, a := h.views()
 	if h.recompute {
 		h.attend(x, params)
+		h.o.compress(p, a, params)
 	}
-	q, k, v, a := h.views()
 	da, dq := p.matrix(p.scratch.wide, a.Cols), p.matrix(p.scratch.dwide, q.Cols)
 	dk, dv := p.matrix(p.scratch.dk, k.Cols), p.matrix(p.scratch.dv, v.Cols)
 
-	h.o.backward(p, da, dy, a, false, params, dparams)
+	h.o.backward(p, da, a, params, dparams, dy)
 	be.AttentionBackward(dq, dk, dv, da, a, h.lse(), q, k, v, &p.attention)
 	be.RoPE(dq, p.positions, p.rotary, true)
 	be.RoPE(dk, p.positions, p.rotary, true)
@@ -96,9 +97,7 @@ func (h *attentionHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	n := p.matrix(p.scratch.norm, p.config.Hidden)
 	be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
 	dn := p.normGradient(dxBuf)
-	h.q.backward(p, dn, dq, n, false, params, dparams)
-	h.k.backward(p, dn, dk, n, true, params, dparams)
-	h.v.backward(p, dn, dv, n, true, params, dparams)
+	h.qkv.backward(p, dn, n, params, dparams, dq, dk, dv)
 	p.residualBackward(dxBuf, dn, dy, x, h.norm)
 	return nil
 }

@@ -99,32 +99,30 @@ func (g *Generator) forward(tokens []int32) (kernels.Buf, error) {
 		p.positions = append(p.positions, int32(g.past+i))
 	}
 	p.attention.Queries, p.attention.Keys = []int{len(tokens)}, []int{g.past + len(tokens)}
-	x, y := g.inf.x[0], g.inf.x[1]
-	g.inf.be.Embed(p.matrix(x, p.config.Hidden), g.inf.model.embed, tokens)
+	g.inf.be.Embed(p.matrix(g.inf.inputs[0], p.config.Hidden), g.inf.model.embed, tokens)
 	for i := range g.inf.halves {
-		h := &g.inf.halves[i]
+		h, x, y := &g.inf.halves[i], g.inf.inputs[i], g.inf.inputs[i+1]
 		params := h.params(g.inf.shards)
 		if attention, ok := h.Func.(*attentionHalf); ok {
 			attention.decode(y, x, &g.caches[i/2], g.past, params)
 		} else if err := h.Forward(y, x, params); err != nil {
 			return nil, err
 		}
-		x, y = y, x
 	}
 	g.past += len(tokens)
-	return x, nil
+	return g.inf.inputs[len(g.inf.halves)], nil
 }
 
 // decode is Forward with the keys and values of what came before in cache, to which
 // it adds those of x.
 func (h *attentionHalf) decode(yBuf, xBuf kernels.Buf, cache *kvCache, past int, params []kernels.Buf) {
-	p, width := h.pass, h.k.weight.Rows
+	p, width := h.pass, h.pass.config.KVHeads*h.pass.config.HeadDim
 	x, y := p.matrix(xBuf, p.config.Hidden), p.matrix(yBuf, p.config.Hidden)
 	q, _, _, a := h.views()
 	keys := kernels.NewMatrix(cache.k, past+p.tokens, width)
 	values := kernels.NewMatrix(cache.v, past+p.tokens, width)
 	h.project(q, keys.RowRange(past, keys.Rows), values.RowRange(past, values.Rows), x, params)
 	p.be.Attention(a, h.lse(), q, keys, values, &p.attention)
-	h.o.forward(p, y, a, params)
+	h.o.forward(p, a, params, y)
 	p.be.Add(y, x)
 }

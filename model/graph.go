@@ -37,20 +37,29 @@ func (t *Trainable) plan() *bdlora.Plan {
 	return t.Plan
 }
 
-// maxRank is the largest rank that a shard has of any module.
+// maxRank is the largest rank of a group: of the modules of a half-layer that are
+// split alike, and so read one input.
 func maxRank(plan *bdlora.Plan) int {
-	rank := 0
-	for _, m := range plan.Modules {
-		rank = max(rank, m.A.Rows)
+	type split struct {
+		layer    int
+		half     string
+		parallel bdlora.Parallel
 	}
-	return rank
+	ranks, largest := map[split]int{}, 0
+	for _, m := range plan.Modules {
+		s := split{m.Layer, m.Linear.Half(), m.Linear.Parallel}
+		ranks[s] += m.Rank
+		largest = max(largest, ranks[s])
+	}
+	return largest
 }
 
 // GraphConfig is how a [Graph] is built.
 type GraphConfig struct {
-	Tokens    int     // the most that a micro-batch may have
-	Dropout   float64 // probability of dropping an adapter's input
-	Recompute bool    // keep no activations but each half-layer's input; cost: about a third more time
+	Tokens     int     // the most that a micro-batch may have
+	Dropout    float64 // probability of dropping an adapter's input
+	Recompute  bool    // keep no activations but each half-layer's input; cost: about a third more time
+	EvalTokens int     // the most that a micro-batch of Graph.Inference may have; 0 for none
 }
 
 // Graph computes the loss of a micro-batch and its gradients in the adapter: the
@@ -63,18 +72,17 @@ type GraphConfig struct {
 // those that a micro-batch really has.
 type Graph struct {
 	be    kernels.Backend
-	pass  *pass
-	head  *head
-	embed *kernels.Weight
-	input kernels.Buf // [Tokens, hidden]
-	most  int         // GraphConfig.Tokens
+	parts *graphParts
 	vm    G.VM
 }
 
 // NewGraph builds the graph that trains t on m.
 func NewGraph(be kernels.Backend, m *Model, t *Trainable, c GraphConfig) (*Graph, error) {
-	g, parts := allocateGraph(be, m, t.Plan, c)
-	vm, err := compile(g, parts, t)
+	g := &Graph{be: be, parts: allocateGraph(be, m, t.Plan, c)}
+	if g.parts.inference != nil {
+		g.parts.inference.shards = t.Params
+	}
+	vm, err := compile(g, t)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
@@ -82,40 +90,65 @@ func NewGraph(be kernels.Backend, m *Model, t *Trainable, c GraphConfig) (*Graph
 	return g, nil
 }
 
-// graphParts is what becomes a graph's nodes: half-layers and the memory of their
-// outputs and gradients.
+// Inference runs the model with the adapter as it is, in the graph's own memory: not
+// while Run does. It is nil if GraphConfig.EvalTokens was 0.
+func (g *Graph) Inference() *Inference { return g.parts.inference }
+
+// graphParts is what becomes a graph's nodes, with its memory, and the Inference that
+// shares it.
 type graphParts struct {
-	halves  []half
-	outputs []kernels.Buf  // of each half-layer
-	dx      [2]kernels.Buf // used in turn: a half-layer's dy is the next one's dx
-	dparams []kernels.Buf  // of one half-layer, for each shard; all half-layers share them
+	pass      *pass
+	embed     *kernels.Weight
+	halves    []half
+	head      *head
+	inputs    []kernels.Buf // of each half-layer, and the head's
+	gradients []kernels.Buf // in them
+	dparams   []kernels.Buf // of one half-layer, for each shard; all half-layers share them
+	inference *Inference
 }
 
-// allocateGraph takes all the memory that a graph needs.
-func allocateGraph(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfig) (*Graph, *graphParts) {
-	activation := c.Tokens * m.Config.Hidden
-	p := newPass(be, m.Config, c.Tokens, maxRank(plan), c.Dropout, true)
-	g := &Graph{be: be, pass: p, embed: m.embed, input: be.Alloc(activation), most: c.Tokens}
-	g.head = newHead(p, upload(be, m.norm), m.head, c.Tokens, true)
-	parts := &graphParts{dx: [2]kernels.Buf{be.Alloc(activation), be.Alloc(activation)}}
-	parts.halves = newHalves(p, m, plan, &tapes{be: be, config: m.Config, tokens: c.Tokens, shared: c.Recompute})
+// allocateGraph takes all the memory that a graph needs, in one piece but for the
+// gains of the norms.
+func allocateGraph(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfig) *graphParts {
+	var training, evaluation arena
+	newGraphParts(be.CountMemory(), &training, m, plan, c)
+	if c.EvalTokens > 0 {
+		inferenceIn(&evaluation, be.CountMemory(), m, plan, c.EvalTokens, c.EvalTokens)
+	}
+	memory := be.Alloc(max(training.plan(), evaluation.plan()))
+	training.memory, evaluation.memory = memory, memory
+	parts := newGraphParts(be, &training, m, plan, c)
+	if c.EvalTokens > 0 {
+		parts.inference = inferenceIn(&evaluation, be, m, plan, c.EvalTokens, c.EvalTokens)
+	}
+	return parts
+}
+
+func newGraphParts(be kernels.Backend, a *arena, m *Model, plan *bdlora.Plan, c GraphConfig) *graphParts {
+	r := &room{arena: a, halves: 2 * m.Config.Layers, backward: true, recompute: c.Recompute}
+	p := newPass(be, r, m.Config, c.Tokens, maxRank(plan), c.Dropout)
+	parts := &graphParts{pass: p, embed: m.embed, halves: newHalves(p, m, plan)}
+	parts.head = newHead(p, upload(be, m.norm), m.head, c.Tokens)
+	for i := range r.halves + 1 {
+		parts.inputs = append(parts.inputs, r.input(i).Alloc(c.Tokens*m.Config.Hidden))
+		parts.gradients = append(parts.gradients, r.gradient(i).Alloc(c.Tokens*m.Config.Hidden))
+	}
 	longest := 0
 	for _, h := range parts.halves {
-		parts.outputs = append(parts.outputs, be.Alloc(activation))
 		longest = max(longest, h.to-h.from)
 	}
 	for range plan.Shards() {
-		parts.dparams = append(parts.dparams, be.Alloc(longest))
+		parts.dparams = append(parts.dparams, r.allTheWayBack().Alloc(longest))
 	}
-	return g, parts
+	return parts
 }
 
 // compile builds the Gorgonia graph and its tape machine. Gorgonia tells nodes
 // apart by a 32-bit hash of their names, so names get a salt until no two collide.
-func compile(g *Graph, parts *graphParts, t *Trainable) (G.VM, error) {
+func compile(g *Graph, t *Trainable) (G.VM, error) {
 	const salts = 8
 	for salt := range salts {
-		b := &graphBuilder{g: g, parts: parts, train: t, salt: fmt.Sprintf("%d:", salt), graph: G.NewGraph()}
+		b := &graphBuilder{g: g, train: t, salt: fmt.Sprintf("%d:", salt), graph: G.NewGraph()}
 		if err := b.build(); err != nil {
 			return nil, err
 		}
@@ -140,7 +173,6 @@ func hashesCollide(g *G.ExprGraph) bool {
 // graphBuilder makes the nodes of one Graph.
 type graphBuilder struct {
 	g          *Graph
-	parts      *graphParts
 	train      *Trainable
 	salt       string
 	graph      *G.ExprGraph
@@ -148,18 +180,19 @@ type graphBuilder struct {
 }
 
 func (b *graphBuilder) build() error {
-	be, shape := b.g.be, tensor.Shape{b.g.most, b.g.pass.config.Hidden}
+	be, parts := b.g.be, b.g.parts
+	shape := tensor.Shape{parts.pass.most, parts.pass.config.Hidden}
 	x := G.NewMatrix(b.graph, be.Dtype(), G.WithShape(shape...), G.WithName(b.salt+"embedded"),
-		G.WithValue(be.Value(b.g.input, shape...)))
-	for i := range b.parts.halves {
+		G.WithValue(be.Value(parts.inputs[0], shape...)))
+	for i := range parts.halves {
 		y, err := b.half(i, x, shape)
 		if err != nil {
 			return err
 		}
 		x = y
 	}
-	last := len(b.parts.halves)
-	head := kernels.Node{Backend: be, Func: named{b.g.head, b.salt}, Y: be.Alloc(1), DX: b.parts.dx[last%2]}
+	last := len(parts.halves)
+	head := kernels.Node{Backend: be, Func: named{parts.head, b.salt}, Y: parts.head.loss, DX: parts.gradients[last]}
 	loss, err := kernels.Apply(head, x)
 	if err != nil {
 		return err
@@ -171,10 +204,11 @@ func (b *graphBuilder) build() error {
 // half adds half-layer i behind x. Its gradient in x is wanted only if a half-layer
 // before it has params.
 func (b *graphBuilder) half(i int, x *G.Node, shape tensor.Shape) (*G.Node, error) {
-	h, be := &b.parts.halves[i], b.g.be
-	n := kernels.Node{Backend: be, Func: named{h.Func, b.salt}, Shape: shape, Y: b.parts.outputs[i]}
+	parts, be := b.g.parts, b.g.be
+	h := &parts.halves[i]
+	n := kernels.Node{Backend: be, Func: named{h.Func, b.salt}, Shape: shape, Y: parts.inputs[i+1]}
 	if len(b.learnables) > 0 {
-		n.DX = b.parts.dx[i%2]
+		n.DX = parts.gradients[i]
 	}
 	var params G.Nodes
 	grads := h.params(b.train.Grads)
@@ -183,7 +217,7 @@ func (b *graphBuilder) half(i int, x *G.Node, shape tensor.Shape) (*G.Node, erro
 			G.WithName(fmt.Sprintf("%s%s.shard.%d", b.salt, h.Name(), shard)), G.WithValue(be.Value(values, values.Len())))
 		G.WithGrad(be.Value(grads[shard], values.Len()))(node)
 		params = append(params, node)
-		n.DParams = append(n.DParams, b.parts.dparams[shard].Slice(0, values.Len()))
+		n.DParams = append(n.DParams, parts.dparams[shard].Slice(0, values.Len()))
 	}
 	b.learnables = append(b.learnables, params...)
 	return kernels.Apply(n, x, params...)
@@ -203,24 +237,25 @@ func (n named) Name() string { return n.prefix + n.Func.Name() }
 //
 // It refuses a batch with more tokens than the graph was built for, or none trained.
 func (g *Graph) Run(batch *data.Batch, lossScale float64, dropoutKey uint64) (lossSum float64, err error) {
-	if len(batch.Tokens) > g.most {
-		return 0, fmt.Errorf("model: micro-batch of %d tokens, want at most %d", len(batch.Tokens), g.most)
+	p, h := g.parts.pass, g.parts.head
+	if len(batch.Tokens) > p.most {
+		return 0, fmt.Errorf("model: micro-batch of %d tokens, want at most %d", len(batch.Tokens), p.most)
 	}
-	if err := g.pass.config.checkTokens(batch.Tokens); err != nil {
+	if err := p.config.checkTokens(batch.Tokens); err != nil {
 		return 0, err
 	}
-	g.pass.begin(batch)
-	g.pass.dropout.key = dropoutKey
-	g.head.begin(batch.Targets, lossScale)
-	if len(g.head.rows) == 0 {
+	p.begin(batch)
+	p.dropout.key = dropoutKey
+	h.begin(batch.Targets, lossScale)
+	if len(h.rows) == 0 {
 		return 0, fmt.Errorf("model: micro-batch of %d tokens, want 1 trained at least", len(batch.Tokens))
 	}
-	g.be.Embed(g.pass.matrix(g.input, g.pass.config.Hidden), g.embed, batch.Tokens)
+	g.be.Embed(p.matrix(g.parts.inputs[0], p.config.Hidden), g.parts.embed, batch.Tokens)
 	defer g.vm.Reset()
 	if err := g.vm.RunAll(); err != nil {
 		return 0, fmt.Errorf("model: %w", err)
 	}
-	return g.head.sum, nil
+	return h.sum, nil
 }
 
 // Close ends the graph's tape machine.

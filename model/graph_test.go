@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"bdlora/bdlora"
@@ -229,6 +230,31 @@ func TestDropoutFollowsItsKey(t *testing.T) {
 	}
 	if losses[0] == losses[1] || losses[0] != losses[2] {
 		t.Errorf("got losses %v for keys 1, 2 and 1", losses)
+	}
+}
+
+// Law: what a row loses to dropout does not depend on the rows behind it. The short
+// batch has its factors apart, the long one joined.
+func TestDropoutIgnoresWhatFollows(t *testing.T) {
+	be, m := ref.New[float64](), model.NewRandom(&tiny, 5)
+	cfg := bdlora.Config{Rank: 4, Blocks: 2, Targets: []string{"all-linear"}, Init: "lora"}
+	g, err := model.NewGraph(be, m, trainable(t, be, &tiny, m, cfg), model.GraphConfig{Tokens: 11, Dropout: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	first, long := sequences(batch)[0], *batch
+	long.Targets = append(slices.Clone(first.Targets), -1, -1, -1, -1, -1, -1)
+	alone, err := g.Run(first, lossScale, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	followed, err := g.Run(&long, lossScale, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(followed-alone) > 1e-12*alone {
+		t.Errorf("loss is %.15g before other sequences, alone %.15g", followed, alone)
 	}
 }
 

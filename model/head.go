@@ -26,20 +26,21 @@ type head struct {
 	rows           []int // that have a target
 	x, n           kernels.Buf
 	inv, dn, dx    kernels.Buf
-	logits         kernels.Buf
+	logits, loss   kernels.Buf
 	wanted         []int32 // targets of a chunk
 	makesGradients bool
 }
 
-// newHead allocates for up to tokens rows.
-func newHead(p *pass, norm kernels.Buf, weight *kernels.Weight, tokens int, gradients bool) *head {
-	h := &head{pass: p, norm: norm, weight: weight, makesGradients: gradients}
+// newHead allocates for up to tokens rows, and for their gradients if the pass goes
+// back.
+func newHead(p *pass, norm kernels.Buf, weight *kernels.Weight, tokens int) *head {
+	h := &head{pass: p, norm: norm, weight: weight, makesGradients: p.room.backward}
 	h.chunk = min(tokens, max(16, headChunkBytes/4/weight.Rows))
-	hidden := p.config.Hidden
-	h.x, h.n, h.inv = p.be.Alloc(h.chunk*hidden), p.be.Alloc(h.chunk*hidden), p.be.Alloc(h.chunk)
-	h.logits = p.be.Alloc(h.chunk * weight.Rows)
-	if gradients {
-		h.dn, h.dx = p.be.Alloc(tokens*hidden), p.be.Alloc(h.chunk*hidden)
+	hidden, r := p.config.Hidden, p.room.head()
+	h.x, h.n, h.inv = r.Alloc(h.chunk*hidden), r.Alloc(h.chunk*hidden), r.Alloc(h.chunk)
+	h.logits, h.loss = r.Alloc(h.chunk*weight.Rows), r.Alloc(1)
+	if h.makesGradients {
+		h.dn, h.dx = r.Alloc(tokens*hidden), r.Alloc(h.chunk*hidden)
 	}
 	return h
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 
+	"bdlora/bdlora"
 	"bdlora/data"
 	"bdlora/kernels"
 )
@@ -17,7 +18,7 @@ type Inference struct {
 	head   *head
 	halves []half
 	shards []kernels.Buf // parameters of the adapter; none without
-	x      [2]kernels.Buf
+	inputs []kernels.Buf // of each half-layer, and the head's
 	most   int
 }
 
@@ -28,16 +29,30 @@ func NewInference(be kernels.Backend, m *Model, t *Trainable, tokens int) *Infer
 
 // newInference is NewInference with logits of up to rows tokens at a time.
 func newInference(be kernels.Backend, m *Model, t *Trainable, tokens, rows int) *Inference {
-	inf := &Inference{be: be, model: m, most: tokens}
-	rank := 0
+	var a arena
+	inferenceIn(&a, be.CountMemory(), m, t.plan(), tokens, rows)
+	a.memory = be.Alloc(a.plan())
+	inf := inferenceIn(&a, be, m, t.plan(), tokens, rows)
 	if t != nil {
-		rank, inf.shards = maxRank(t.Plan), t.Params
+		inf.shards = t.Params
 	}
-	inf.pass = newPass(be, m.Config, tokens, rank, 0, false)
-	inf.head = newHead(inf.pass, upload(be, m.norm), m.head, rows, false)
-	tapes := &tapes{be: be, config: m.Config, tokens: tokens, shared: true}
-	inf.halves = newHalves(inf.pass, m, t.plan(), tapes)
-	inf.x = [2]kernels.Buf{be.Alloc(tokens * m.Config.Hidden), be.Alloc(tokens * m.Config.Hidden)}
+	return inf
+}
+
+// inferenceIn is an Inference in the memory of an arena, that has yet to be told
+// where the adapter's parameters are.
+func inferenceIn(a *arena, be kernels.Backend, m *Model, plan *bdlora.Plan, tokens, rows int) *Inference {
+	r := &room{arena: a, halves: 2 * m.Config.Layers}
+	rank := 0
+	if plan != nil {
+		rank = maxRank(plan)
+	}
+	inf := &Inference{be: be, model: m, most: tokens, pass: newPass(be, r, m.Config, tokens, rank, 0)}
+	inf.head = newHead(inf.pass, upload(be, m.norm), m.head, rows)
+	inf.halves = newHalves(inf.pass, m, plan)
+	for i := range r.halves + 1 {
+		inf.inputs = append(inf.inputs, r.input(i).Alloc(tokens*m.Config.Hidden))
+	}
 	return inf
 }
 
@@ -47,16 +62,21 @@ func (inf *Inference) Loss(batch *data.Batch) (sum float64, trained int, err err
 	if err := inf.check(batch.Tokens); err != nil {
 		return 0, 0, err
 	}
+	if err := inf.loss(batch); err != nil {
+		return 0, 0, err
+	}
+	return inf.head.sum, len(inf.head.rows), nil
+}
+
+// loss leaves the loss of a batch in inf.head.
+func (inf *Inference) loss(batch *data.Batch) error {
 	inf.pass.begin(batch)
 	inf.head.begin(batch.Targets, 1)
 	x, err := inf.forward(batch.Tokens)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	if err := inf.head.Forward(inf.pass.scratch.inv.Slice(0, 1), x, nil); err != nil {
-		return 0, 0, err
-	}
-	return inf.head.sum, len(inf.head.rows), nil
+	return inf.head.Forward(inf.head.loss, x, nil)
 }
 
 // Logits returns the logits of every token of the batch, [tokens, vocab].
@@ -81,16 +101,14 @@ func (inf *Inference) check(tokens []int32) error {
 
 // forward embeds the tokens and sends them through all half-layers.
 func (inf *Inference) forward(tokens []int32) (kernels.Buf, error) {
-	x, y := inf.x[0], inf.x[1]
-	inf.be.Embed(inf.pass.matrix(x, inf.model.Config.Hidden), inf.model.embed, tokens)
+	inf.be.Embed(inf.pass.matrix(inf.inputs[0], inf.model.Config.Hidden), inf.model.embed, tokens)
 	for i := range inf.halves {
 		h := &inf.halves[i]
-		if err := h.Forward(y, x, h.params(inf.shards)); err != nil {
+		if err := h.Forward(inf.inputs[i+1], inf.inputs[i], h.params(inf.shards)); err != nil {
 			return nil, err
 		}
-		x, y = y, x
 	}
-	return x, nil
+	return inf.inputs[len(inf.halves)], nil
 }
 
 // logits are those of rows [from, to) of the last half-layer's output, on the host.

@@ -26,46 +26,37 @@ func (h *half) params(shards []kernels.Buf) []kernels.Buf {
 	return views
 }
 
-// tapes hands each layer the memory that its forward pass leaves for backward.
-type tapes struct {
-	be     kernels.Backend
-	config *Config
-	tokens int
-	shared bool // one tape for all layers: they recompute, or never go backward
-
-	attention *attentionTape
-	mlp       *mlpTape
-}
-
-func (t *tapes) next() (*attentionTape, *mlpTape) {
-	if t.attention == nil || !t.shared {
-		t.attention = newAttentionTape(t.be, t.config, t.tokens)
-		t.mlp = newMLPTape(t.be, t.config, t.tokens)
-	}
-	return t.attention, t.mlp
-}
-
 // newHalves returns the half-layers of m in order, with the adapters that plan says;
 // plan may be nil.
-func newHalves(p *pass, m *Model, plan *bdlora.Plan, t *tapes) []half {
+func newHalves(p *pass, m *Model, plan *bdlora.Plan) []half {
 	var halves []half
 	for l := range m.Config.Layers {
 		w, path := &m.layers[l], fmt.Sprintf("model.layers.%d", l)
-		attention, mlp := t.next()
 
+		tape := p.room.tape(len(halves))
 		lin, from, to := halfLinears(plan, l, "self_attn", w)
 		halves = append(halves, half{&attentionHalf{
-			pass: p, name: path + ".self_attn", norm: upload(p.be, w.inputNorm), tape: attention, recompute: t.shared,
-			q: lin("q_proj"), k: lin("k_proj"), v: lin("v_proj"), o: lin("o_proj"),
+			pass: p, name: path + ".self_attn", norm: upload(p.be, w.inputNorm), recompute: p.room.recompute,
+			tape: newAttentionTape(tape, m.Config, p.most),
+			qkv:  p.group(tape, lin("q_proj"), lin("k_proj"), lin("v_proj")), o: p.group(tape, lin("o_proj")),
 		}, from, to})
 
+		tape = p.room.tape(len(halves))
 		lin, from, to = halfLinears(plan, l, "mlp", w)
 		halves = append(halves, half{&mlpHalf{
-			pass: p, name: path + ".mlp", norm: upload(p.be, w.postAttentionNorm), tape: mlp, recompute: t.shared,
-			gate: lin("gate_proj"), up: lin("up_proj"), down: lin("down_proj"),
+			pass: p, name: path + ".mlp", norm: upload(p.be, w.postAttentionNorm), recompute: p.room.recompute,
+			tape:   newMLPTape(tape, m.Config, p.most),
+			gateUp: p.group(tape, lin("gate_proj"), lin("up_proj")), down: p.group(tape, lin("down_proj")),
 		}, from, to})
 	}
 	return halves
+}
+
+// group is one with memory for its h.
+func (p *pass) group(tape allocator, linears ...linear) group {
+	g := newGroup(linears...)
+	g.h = tape.Alloc(p.most * g.rank)
+	return g
 }
 
 // halfLinears returns a function that makes the named linear of a half-layer, and

@@ -11,12 +11,12 @@ import "bdlora/kernels"
 //
 // where every linear has its adapter inside.
 type mlpHalf struct {
-	pass           *pass
-	name           string
-	norm           kernels.Buf
-	gate, up, down linear
-	tape           *mlpTape
-	recompute      bool // the tape is shared: run forward again before backward
+	pass         *pass
+	name         string
+	norm         kernels.Buf
+	gateUp, down group
+	tape         *mlpTape
+	recompute    bool // the tape is shared: run forward again before backward
 }
 
 // mlpTape is what backward needs of forward. Backward overwrites it with the
@@ -25,8 +25,8 @@ type mlpTape struct {
 	gate, up kernels.Buf
 }
 
-func newMLPTape(be kernels.Backend, c *Config, tokens int) *mlpTape {
-	return &mlpTape{gate: be.Alloc(tokens * c.Intermediate), up: be.Alloc(tokens * c.Intermediate)}
+func newMLPTape(tape allocator, c *Config, tokens int) *mlpTape {
+	return &mlpTape{gate: tape.Alloc(tokens * c.Intermediate), up: tape.Alloc(tokens * c.Intermediate)}
 }
 
 // Name is the checkpoint's path of the half-layer.
@@ -39,7 +39,7 @@ func (h *mlpHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	h.project(x, params)
 	g, u, s := h.views()
 	p.be.SwiGLU(s, g, u)
-	h.down.forward(p, y, s, params)
+	h.down.forward(p, s, params, y)
 	p.be.Add(y, x)
 	return nil
 }
@@ -50,12 +50,11 @@ func (h *mlpHalf) project(x kernels.Matrix, params []kernels.Buf) {
 	n := p.matrix(p.scratch.norm, p.config.Hidden)
 	g, u, _ := h.views()
 	p.be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
-	h.gate.forward(p, g, n, params)
-	h.up.forward(p, u, n, params)
+	h.gateUp.forward(p, n, params, g, u)
 }
 
 func (h *mlpHalf) views() (g, u, s kernels.Matrix) {
-	p, width := h.pass, h.gate.weight.Rows
+	p, width := h.pass, h.pass.config.Intermediate
 	return p.matrix(h.tape.gate, width), p.matrix(h.tape.up, width), p.matrix(p.scratch.wide, width)
 }
 
@@ -71,15 +70,17 @@ func (h *mlpHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	ds := p.matrix(p.scratch.dwide, s.Cols)
 
 	be.SwiGLU(s, g, u)
-	h.down.backward(p, ds, dy, s, false, params, dparams)
+	if h.recompute {
+		h.down.compress(p, s, params)
+	}
+	h.down.backward(p, ds, s, params, dparams, dy)
 	dg, du := g, u
 	be.SwiGLUBackward(dg, du, ds, g, u)
 
 	n := p.matrix(p.scratch.norm, p.config.Hidden)
 	be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
 	dn := p.normGradient(dxBuf)
-	h.gate.backward(p, dn, dg, n, false, params, dparams)
-	h.up.backward(p, dn, du, n, true, params, dparams)
+	h.gateUp.backward(p, dn, n, params, dparams, dg, du)
 	p.residualBackward(dxBuf, dn, dy, x, h.norm)
 	return nil
 }

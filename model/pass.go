@@ -10,8 +10,10 @@ import (
 // at a time.
 type pass struct {
 	be     kernels.Backend
+	room   *room
 	config *Config
 	rotary *kernels.Rotary
+	most   int // rows that there is room for
 
 	tokens    int // rows of the activations
 	positions []int32
@@ -68,26 +70,39 @@ type scratch struct {
 	wide      kernels.Buf // product of the MLP, or gradient in the attention's output
 	dwide     kernels.Buf // gradient in the MLP's product, or in the queries
 	dk, dv    kernels.Buf // gradients in keys and values
-	h, dh     kernels.Buf // [tokens, rank of a shard] between A and B
+	dh        kernels.Buf // gradient in a group's h
+	factors   kernels.Buf // joined factors: all of those are hidden wide
+	dfactors  kernels.Buf // gradients in them
 	drop      kernels.Buf // an adapter's input after dropout
 	ddrop     kernels.Buf // the gradient in it
 }
 
-// newPass allocates for up to tokens rows. rank is the adapter's rank on a shard;
-// with backward false, nothing is kept for a backward pass.
-func newPass(be kernels.Backend, c *Config, tokens, rank int, dropoutP float64, backward bool) *pass {
-	p := &pass{be: be, config: c, rotary: c.RopeScaling.Rotary(c.HeadDim), dropout: dropout{p: dropoutP}}
+// newPass allocates for up to most rows. rank is the largest of a group.
+func newPass(be kernels.Backend, r *room, c *Config, most, rank int, dropoutP float64) *pass {
+	p := &pass{
+		be: be, room: r, config: c, most: most,
+		rotary: c.RopeScaling.Rotary(c.HeadDim), dropout: dropout{p: dropoutP},
+	}
 	p.attention = kernels.AttentionShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Scale: c.attnScale()}
-	wide := max(c.Intermediate, c.Heads*c.HeadDim)
-	alloc := func(cols int) kernels.Buf { return be.Alloc(tokens * cols) }
-	p.scratch = scratch{norm: alloc(c.Hidden), inv: alloc(1), wide: alloc(wide), h: alloc(rank)}
-	if backward {
-		s := &p.scratch
-		s.dnorm, s.dwide, s.dh = alloc(c.Hidden), alloc(wide), alloc(rank)
-		s.dk, s.dv = alloc(c.KVHeads*c.HeadDim), alloc(c.KVHeads*c.HeadDim)
+	wide, s := max(c.Intermediate, c.Heads*c.HeadDim), r.scratch()
+	p.scratch = scratch{
+		norm: s.Alloc(most * c.Hidden), inv: s.Alloc(most), wide: s.Alloc(most * wide), factors: s.Alloc(rank * c.Hidden),
 	}
 	if dropoutP > 0 {
-		p.scratch.drop, p.scratch.ddrop = alloc(max(wide, c.Hidden)), alloc(max(wide, c.Hidden))
+		p.scratch.drop = s.Alloc(most * max(wide, c.Hidden))
+	}
+	if r.backward {
+		p.scratch.addBackward(r.backScratch(), c, most, rank, dropoutP)
 	}
 	return p
+}
+
+func (s *scratch) addBackward(back allocator, c *Config, most, rank int, dropoutP float64) {
+	wide, narrow := max(c.Intermediate, c.Heads*c.HeadDim), c.KVHeads*c.HeadDim
+	s.dnorm, s.dwide, s.dh = back.Alloc(most*c.Hidden), back.Alloc(most*wide), back.Alloc(most*rank)
+	s.dk, s.dv = back.Alloc(most*narrow), back.Alloc(most*narrow)
+	s.dfactors = back.Alloc(rank * c.Hidden)
+	if dropoutP > 0 {
+		s.ddrop = back.Alloc(most * max(wide, c.Hidden))
+	}
 }

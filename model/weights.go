@@ -3,8 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -24,6 +22,9 @@ type Model struct {
 	norm   []float32       // [hidden]
 	head   *kernels.Weight // [vocab, hidden]; embed if the head is tied
 	files  *safetensors.Model
+
+	base      BaseDtype          // see HoldAs
+	quantized *safetensors.Model // the linears, if they are mapped from a cache
 }
 
 // layerWeights are the weights of one layer. Linears go by their path below the
@@ -57,13 +58,17 @@ func Load(dir string) (*Model, error) {
 
 // Close unmaps the weights. Nothing of m may be used afterwards.
 func (m *Model) Close() error {
-	if m.files == nil {
-		return nil
+	var errs []error
+	for _, files := range []*safetensors.Model{m.files, m.quantized} {
+		if files != nil {
+			errs = append(errs, files.Close())
+		}
 	}
-	return m.files.Close()
+	return errors.Join(errs...)
 }
 
-// WeightBytes is the size of the weights in their files; 0 if they are in none.
+// WeightBytes is the size of the weights in their files, those of the layers' linears
+// in the model's [BaseDtype]; 0 if they are in no files.
 func (m *Model) WeightBytes() int64 {
 	if m.files == nil {
 		return 0
@@ -71,6 +76,16 @@ func (m *Model) WeightBytes() int64 {
 	size := int64(0)
 	for _, t := range m.files.Tensors() {
 		size += int64(len(t.Bytes()))
+	}
+	if m.BaseDtype() == BaseAuto {
+		return size
+	}
+	for l := range m.layers {
+		for _, lin := range m.Config.Linears() {
+			if t, ok := m.files.Tensor(fmt.Sprintf("model.layers.%d.%s.weight", l, lin.Name)); ok {
+				size += m.base.bytes(lin) - int64(len(t.Bytes()))
+			}
+		}
 	}
 	return size
 }
@@ -174,35 +189,4 @@ func refuseBiases(files *safetensors.Model) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// NewRandom returns a model of c's shape with random float32 weights, for tests and
-// benchmarks: U(−√3/√in, √3/√in) for a linear, so that activations keep their
-// scale, and gains of about 1.
-func NewRandom(c *Config, seed uint64) *Model {
-	rng := rand.New(rand.NewPCG(seed, 0))
-	uniform := func(n int, middle, bound float64) []float32 {
-		v := make([]float32, n)
-		for i := range v {
-			v[i] = float32(middle + bound*(2*rng.Float64()-1))
-		}
-		return v
-	}
-	matrix := func(rows, cols int) *kernels.Weight {
-		return &kernels.Weight{Rows: rows, Cols: cols, F32: uniform(rows*cols, 0, math.Sqrt(3/float64(cols)))}
-	}
-	m := &Model{Config: c, embed: matrix(c.Vocab, c.Hidden), norm: uniform(c.Hidden, 1, 0.5)}
-	m.head = m.embed
-	if !c.TiedHead {
-		m.head = matrix(c.Vocab, c.Hidden)
-	}
-	for range c.Layers {
-		w := layerWeights{linears: map[string]*kernels.Weight{}}
-		w.inputNorm, w.postAttentionNorm = uniform(c.Hidden, 1, 0.5), uniform(c.Hidden, 1, 0.5)
-		for _, lin := range c.Linears() {
-			w.linears[lin.Name] = matrix(lin.Out, lin.In)
-		}
-		m.layers = append(m.layers, w)
-	}
-	return m
 }

@@ -3,6 +3,8 @@ package train
 import (
 	"bdlora/bdlora"
 	"bdlora/data"
+	"bdlora/kernels"
+	"bdlora/model"
 )
 
 // Config is the settings of a run, under the keys that Hugging Face's trainers,
@@ -68,6 +70,12 @@ type Config struct {
 	PerDeviceEvalBatchSize int `yaml:"per_device_eval_batch_size"`
 	// GradientAccumulationSteps is the micro-batches of a step; default 8.
 	GradientAccumulationSteps int `yaml:"gradient_accumulation_steps"`
+	// BaseDtype is how the frozen weights of the layers' linears are held: "auto", the
+	// default, as in the model's files, "int8" in 8 bits or "nf4" in 4 bits as in QLoRA.
+	BaseDtype string `yaml:"base_dtype"`
+	// CacheDir is the folder that keeps a base in 8 or 4 bits for the next start; empty,
+	// the default, is bdlora in the user's cache folder.
+	CacheDir string `yaml:"cache_dir" resume:"free"`
 	// GradientCheckpointing computes activations again in the backward pass instead of
 	// keeping them: less memory, more time, the same numbers; default false.
 	GradientCheckpointing bool `yaml:"gradient_checkpointing" resume:"free"`
@@ -131,6 +139,10 @@ type Config struct {
 
 	// Device is what computes; "cpu", the default, is the only one.
 	Device string `yaml:"device" resume:"free"`
+	// Float32MatmulPrecision is what matrix products may make of float32 numbers on a
+	// processor with matrix units (Intel AMX): "highest", the default, keeps float32,
+	// "high" 16 bits, "medium" rounds to bfloat16 and is the fastest. Others ignore it.
+	Float32MatmulPrecision string `yaml:"float32_matmul_precision"`
 	// Threads is the number of processor cores to use; 0, the default, is all.
 	Threads int `yaml:"threads" resume:"free"`
 }
@@ -166,6 +178,7 @@ func DefaultConfig() Config {
 		PerDeviceTrainBatchSize:   1,
 		PerDeviceEvalBatchSize:    1,
 		GradientAccumulationSteps: 8,
+		BaseDtype:                 string(model.BaseAuto),
 		LearningRate:              2e-4,
 		LRSchedulerType:           ScheduleCosine,
 		NumTrainEpochs:            3,
@@ -181,6 +194,7 @@ func DefaultConfig() Config {
 		SaveSteps:                 100,
 		SaveTotalLimit:            3,
 		Device:                    DeviceCPU,
+		Float32MatmulPrecision:    string(kernels.PrecisionHighest),
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"bdlora/bdlora"
 	"bdlora/data"
+	"bdlora/kernels"
+	"bdlora/model"
 )
 
 // Validate reports every setting that is out of its limits or contradicts another,
@@ -76,6 +78,7 @@ func (p *problems) checkAdapter(c Config) {
 		p.add("target_modules", fmt.Sprintf("%q", c.TargetModules), `names of linears or "`+bdlora.AllLinear+`"`)
 	}
 	p.oneOf("bd_init", c.BDInit, bdlora.InitLoRA, bdlora.InitPEFT)
+	p.oneOf("base_dtype", c.BaseDtype, string(model.BaseAuto), string(model.BaseInt8), string(model.BaseNF4))
 }
 
 func (p *problems) checkOptimizer(c Config) {
@@ -133,7 +136,16 @@ func (p *problems) checkRest(c Config) {
 		p.add("resume_from_checkpoint", c.ResumeFromCheckpoint, `"auto", a checkpoint folder or nothing`)
 	}
 	p.oneOf("device", c.Device, DeviceCPU)
+	p.oneOf("float32_matmul_precision", c.Float32MatmulPrecision, precisions()...)
 	p.atLeast("threads", c.Threads, 0)
+}
+
+func precisions() []string {
+	var names []string
+	for _, p := range kernels.Precisions() {
+		names = append(names, string(p))
+	}
+	return names
 }
 
 func (p *problems) add(key string, got any, want string) {

@@ -261,7 +261,7 @@ func TestConfigReadsBackWhatItWrites(t *testing.T) {
 // others, pass unnoticed.
 func TestDiffNamesWhatChangesTraining(t *testing.T) {
 	free := map[string]bool{
-		"model_name_or_path": true, "dataset": true, "eval_dataset": true, "output_dir": true,
+		"model_name_or_path": true, "dataset": true, "eval_dataset": true, "output_dir": true, "cache_dir": true,
 		"gradient_checkpointing": true, "init_adapter": true, "logging_steps": true, "save_strategy": true, "save_steps": true, "save_total_limit": true,
 		"resume_from_checkpoint": true, "device": true, "threads": true,
 	}

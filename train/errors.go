@@ -23,4 +23,7 @@ var (
 	// Make them the same again, start anew elsewhere, or take its adapter alone, with
 	// init_adapter.
 	ErrOtherRun = errors.New("cannot resume from a different run")
+	// ErrMemory: the run needs more memory than the machine, or the limit of its
+	// container, has left. The error says which settings need less.
+	ErrMemory = errors.New("train: not enough memory")
 )

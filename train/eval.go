@@ -21,16 +21,22 @@ type Evaluator struct {
 // it holds may change between evaluations.
 func NewEvaluator(be kernels.Backend, m *model.Model, t *model.Trainable, examples []data.Example,
 	batchSize int) (*Evaluator, error) {
-	if batchSize < 1 {
-		return nil, fmt.Errorf("train: per_device_eval_batch_size is %d, want at least 1", batchSize)
-	}
-	sampler, err := data.NewSampler(examples, data.SamplerConfig{BatchSize: batchSize, AccumulationSteps: 1})
+	sampler, err := evalSampler(examples, batchSize)
 	if err != nil {
 		return nil, err
 	}
-	return &Evaluator{
-		sampler: sampler, inference: model.NewInference(be, m, t, sampler.MaxTokens()), batches: sampler.StepsPerEpoch(),
-	}, nil
+	return newEvaluator(sampler, model.NewInference(be, m, t, sampler.MostTokensInOrder())), nil
+}
+
+func newEvaluator(sampler *data.Sampler, inference *model.Inference) *Evaluator {
+	return &Evaluator{sampler: sampler, inference: inference, batches: sampler.StepsPerEpoch()}
+}
+
+func evalSampler(examples []data.Example, batchSize int) (*data.Sampler, error) {
+	if batchSize < 1 {
+		return nil, fmt.Errorf("train: per_device_eval_batch_size is %d, want at least 1", batchSize)
+	}
+	return data.NewSampler(examples, data.SamplerConfig{BatchSize: batchSize, AccumulationSteps: 1})
 }
 
 // Loss is the mean loss over all trained tokens of all examples, of which there are

@@ -1,26 +1,18 @@
 package train
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"hash"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"bdlora/data"
+	"bdlora/data/durable"
 )
 
-// A model's files up to wholeBytes are hashed whole. Of larger ones samples blocks
-// of sampleBytes are, evenly spaced, the first and the last bytes among them.
-const (
-	wholeBytes  = 512 << 20
-	sampleBytes = 64 << 10
-	samples     = 512
-)
+// wholeBytes is the size up to which a model's files are hashed whole.
+const wholeBytes = 512 << 20
 
 // Fingerprint identifies the content of one file that a run reads.
 type Fingerprint struct {
@@ -96,42 +88,8 @@ func modelFiles(dir string) ([]string, error) {
 
 // fingerprint reads the file path, or samples it if it has more than whole bytes.
 func fingerprint(name, path string, whole int64) (Fingerprint, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return Fingerprint{}, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return Fingerprint{}, err
-	}
-	kind, sum := "sha256", sha256.New()
-	if info.Size() <= whole {
-		_, err = io.Copy(sum, file)
-	} else {
-		kind, err = "sha256-sampled", hashSamples(sum, file, info.Size())
-	}
-	if err != nil {
-		return Fingerprint{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return Fingerprint{name, info.Size(), fmt.Sprintf("%s:%x", kind, sum.Sum(nil))}, nil
-}
-
-// hashSamples writes the size and the sampled blocks of a large file into sum.
-func hashSamples(sum hash.Hash, file io.ReaderAt, size int64) error {
-	binary.Write(sum, binary.LittleEndian, size) // a hash takes all it is given
-	block := make([]byte, sampleBytes)
-	for i := range int64(samples) {
-		at := (size - sampleBytes) / (samples - 1) * i
-		if i == samples-1 {
-			at = size - sampleBytes
-		}
-		if _, err := file.ReadAt(block, at); err != nil {
-			return err
-		}
-		sum.Write(block)
-	}
-	return nil
+	size, sum, err := durable.Fingerprint(path, whole)
+	return Fingerprint{name, size, sum}, err
 }
 
 // examplesPrint identifies what the rows of a dataset became: a template or tokenizer

@@ -1,14 +1,13 @@
 package train
 
-import (
-	"time"
-
-	"bdlora/model"
-)
+import "time"
 
 // Observer is told what a run does, in the order in which it happens and from one
 // goroutine. The run waits for each call to return.
 type Observer interface {
+	// Quantizing comes before Start, after each layer of the base model that had to be
+	// brought into 8 or 4 bits.
+	Quantizing(done, total int)
 	// Start comes once, before the first step.
 	Start(Start)
 	// Step comes after every optimizer step.
@@ -41,7 +40,7 @@ type Start struct {
 	Resumed         string  // the checkpoint's folder; empty for a new run
 	Skipped         []error // newer checkpoints that are broken
 	InitAdapter     string  // the adapter that the weights come from; empty for none
-	Memory          model.Memory
+	Fit             Fit
 }
 
 // Step is one optimizer step.

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	"bdlora/bdlora"
-	"bdlora/data"
 	"bdlora/kernels"
 	"bdlora/model"
 )
@@ -22,12 +23,10 @@ func (t *trainer) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.inputs, err = Inputs(t.cfg); err != nil {
-		return err
-	}
 	if t.model, err = model.Load(t.cfg.ModelNameOrPath); err != nil {
 		return err
 	}
+	t.model.HoldAs(model.BaseDtype(t.cfg.BaseDtype))
 	plan, err := t.cfg.Plan(t.model)
 	if err != nil {
 		return err
@@ -40,22 +39,33 @@ func (t *trainer) prepare(ctx context.Context) error {
 	if err := errors.Join(checkExamples(rows, t.model.Config), checkExamples(evalRows, t.model.Config)); err != nil {
 		return err
 	}
-	t.inputs = append(t.inputs, examplesPrint("examples", rows), examplesPrint("eval examples", evalRows))
-	if t.sampler, err = data.NewSampler(rows, t.cfg.sampler()); err != nil {
+	if t.layout, err = t.cfg.layout(rows, evalRows); err != nil {
 		return err
 	}
+	fit, err := t.fit(plan, rows, evalRows)
+	if err := errors.Join(err, fit.check()); err != nil {
+		return err
+	}
+	if t.inputs, err = Inputs(t.cfg); err != nil {
+		return err
+	}
+	t.inputs = append(t.inputs, examplesPrint("examples", rows), examplesPrint("eval examples", evalRows))
+	debug.FreeOSMemory() // what reading the rows has left behind
 	if err := t.load(checkpoint, plan); err != nil {
 		return err
 	}
-	if err := t.build(evalRows); err != nil {
+	if err := t.quantize(ctx); err != nil {
+		return err
+	}
+	if err := t.build(); err != nil {
 		return err
 	}
 	start := Start{
 		Model: t.cfg.ModelNameOrPath, Adapter: plan.String(), TrainableParams: plan.Params(),
 		AllParams: plan.Params() + plan.Base.Params, Rows: len(rows), EvalRows: len(evalRows),
 		DroppedRows: counts.Dropped, TruncatedRows: counts.Truncated, Steps: t.state.GlobalStep,
-		TotalSteps: t.state.MaxSteps, Epochs: float64(t.state.MaxSteps) / float64(t.sampler.StepsPerEpoch()), Skipped: skipped,
-		Memory: model.MeasureMemory(t.be, t.model, plan, t.graphConfig()),
+		TotalSteps: t.state.MaxSteps, Epochs: float64(t.state.MaxSteps) / float64(t.layout.train.StepsPerEpoch()), Skipped: skipped,
+		Fit: fit,
 	}
 	if checkpoint != nil {
 		start.Resumed = checkpoint.Dir
@@ -66,6 +76,19 @@ func (t *trainer) prepare(ctx context.Context) error {
 		return err
 	}
 	return t.open(start)
+}
+
+// quantize brings the base model into base_dtype.
+func (t *trainer) quantize(ctx context.Context) error {
+	threads := t.cfg.Threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	err := t.model.Quantize(ctx, model.QuantizeConfig{
+		CacheDir: t.cfg.CacheDir, Threads: threads, Progress: t.observer.Quantizing,
+	})
+	debug.FreeOSMemory() // the layers that went into the cache
+	return err
 }
 
 // open writes the first files of the output folder and begins the sitting.
@@ -138,18 +161,14 @@ func (c Config) settled(plan *bdlora.Plan) Config {
 // load puts the adapter, the optimizer and the state where the checkpoint has them, or
 // where a new run begins.
 func (t *trainer) load(checkpoint *Checkpoint, plan *bdlora.Plan) error {
-	total := t.cfg.MaxSteps
-	if total <= 0 {
-		total = t.sampler.Steps(t.cfg.NumTrainEpochs)
-	}
-	t.schedule = t.cfg.Schedule(total)
+	t.schedule = t.cfg.Schedule(t.layout.steps)
 	if checkpoint == nil {
 		adapter, err := t.cfg.startAdapter(plan)
 		if err != nil {
 			return err
 		}
 		t.adapter, t.saved = adapter, -1
-		t.state = State{MaxSteps: total, Inputs: t.inputs}
+		t.state = State{MaxSteps: t.layout.steps, Inputs: t.inputs}
 		t.place(nil)
 		return nil
 	}
@@ -201,31 +220,23 @@ func (t *trainer) bringBest(c *Checkpoint, plan *bdlora.Plan) error {
 // place copies adapter and moments into the Backend's memory.
 func (t *trainer) place(s *Snapshot) {
 	t.trainable = model.NewTrainable(t.be, t.adapter)
-	t.optimizer = newOptimizer(t.be, t.trainable)
+	t.optimizer = NewOptimizer(t.be, t.trainable)
 	if s == nil {
 		return
 	}
 	for i := range s.First {
-		t.be.Upload(t.optimizer.m[i], s.First[i])
-		t.be.Upload(t.optimizer.v[i], s.Second[i])
+		t.be.Upload(t.optimizer.First[i], s.First[i])
+		t.be.Upload(t.optimizer.Second[i], s.Second[i])
 	}
 }
 
 // build makes the graph, and the evaluator if there is anything to evaluate.
-func (t *trainer) build(evalRows []data.Example) (err error) {
-	t.graph, err = model.NewGraph(t.be, t.model, t.trainable, t.graphConfig())
-	if err != nil || !t.cfg.Evaluates() {
-		return err
+func (t *trainer) build() (err error) {
+	t.graph, err = model.NewGraph(t.be, t.model, t.trainable, t.layout.graphConfig(t.cfg))
+	if err == nil && t.layout.eval != nil {
+		t.evaluator = newEvaluator(t.layout.eval, t.graph.Inference())
 	}
-	t.evaluator, err = NewEvaluator(t.be, t.model, t.trainable, evalRows, t.cfg.PerDeviceEvalBatchSize)
 	return err
-}
-
-// graphConfig has room for the largest micro-batch that there will be.
-func (t *trainer) graphConfig() model.GraphConfig {
-	return model.GraphConfig{
-		Tokens: t.sampler.MaxTokens(), Dropout: t.cfg.LoraDropout, Recompute: t.cfg.GradientCheckpointing,
-	}
 }
 
 // save writes a checkpoint of the current step, if there is none yet, and removes
@@ -237,7 +248,7 @@ func (t *trainer) save() error {
 	t.download()
 	dir, err := SaveCheckpoint(t.cfg.OutputDir, &Snapshot{
 		Config: t.cfg, State: t.state, Adapter: t.adapter,
-		First: t.host(t.optimizer.m), Second: t.host(t.optimizer.v),
+		First: t.host(t.optimizer.First), Second: t.host(t.optimizer.Second),
 	})
 	if err != nil {
 		return err

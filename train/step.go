@@ -6,49 +6,7 @@ import (
 
 	"bdlora/data"
 	"bdlora/kernels"
-	"bdlora/model"
 )
-
-// optimizer is AdamW over the shards of an adapter: each shard's parameters,
-// gradients and two moments lie in one buffer each.
-type optimizer struct {
-	be        kernels.Backend
-	trainable *model.Trainable
-	m, v      []kernels.Buf // moments, one a shard
-}
-
-func newOptimizer(be kernels.Backend, t *model.Trainable) *optimizer {
-	o := &optimizer{be: be, trainable: t}
-	for range t.Params {
-		o.m = append(o.m, be.Alloc(t.Plan.ShardLen))
-		o.v = append(o.v, be.Alloc(t.Plan.ShardLen))
-	}
-	return o
-}
-
-// zeroGrad forgets the gradients.
-func (o *optimizer) zeroGrad() {
-	for _, grad := range o.trainable.Grads {
-		o.be.Clear(grad)
-	}
-}
-
-// gradNorm is the Euclidean norm of all gradients: shard after shard, so that it
-// does not depend on who holds them.
-func (o *optimizer) gradNorm() float64 {
-	sum := 0.0
-	for _, grad := range o.trainable.Grads {
-		sum += o.be.SumSquares(grad)
-	}
-	return math.Sqrt(sum)
-}
-
-// step moves every shard.
-func (o *optimizer) step(a kernels.AdamW) {
-	for i, params := range o.trainable.Params {
-		o.be.AdamW(params, o.trainable.Grads[i], o.m[i], o.v[i], a)
-	}
-}
 
 // clipScale is the factor that brings gradients of that norm down to maxNorm, as
 // torch.nn.utils.clip_grad_norm_ has it; 1 with a maxNorm of 0.
@@ -74,23 +32,23 @@ type stepResult struct {
 //
 // It returns an error, and moves nothing, if loss or gradients are not finite.
 func (t *trainer) step(done int) (stepResult, error) {
-	micro := t.sampler.Step(done)
+	micro := t.layout.train.Step(done)
 	r := stepResult{lr: t.schedule.At(done)}
 	for _, batch := range micro {
 		r.tokens += len(batch.Tokens)
 		r.trained += batch.Trained()
 	}
-	t.optimizer.zeroGrad()
+	t.optimizer.ZeroGrad()
 	sum, err := t.accumulate(micro, done, 1/float64(r.trained))
 	if err != nil {
 		return r, err
 	}
-	r.loss, r.gradNorm = sum/float64(r.trained), t.optimizer.gradNorm()
+	r.loss, r.gradNorm = sum/float64(r.trained), t.optimizer.GradNorm()
 	if !finite(r.loss) || !finite(r.gradNorm) {
 		return r, fmt.Errorf("train: step %d: loss is %g and the gradient's norm %g, want finite numbers: %w",
 			done+1, r.loss, r.gradNorm, ErrDiverged)
 	}
-	t.optimizer.step(kernels.AdamW{
+	t.optimizer.Step(kernels.AdamW{
 		LR: r.lr, Beta1: t.cfg.AdamBeta1, Beta2: t.cfg.AdamBeta2, Eps: t.cfg.AdamEpsilon,
 		WeightDecay: t.cfg.WeightDecay, GradScale: clipScale(r.gradNorm, t.cfg.MaxGradNorm), T: done + 1,
 	})

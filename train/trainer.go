@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"bdlora/bdlora"
-	"bdlora/data"
 	"bdlora/kernels"
 	"bdlora/model"
 )
@@ -22,9 +22,9 @@ type trainer struct {
 	model     *model.Model
 	adapter   *bdlora.Adapter // the host's copy of trainable, filled when it is written
 	trainable *model.Trainable
-	optimizer *optimizer
+	optimizer *Optimizer
 	graph     *model.Graph
-	sampler   *data.Sampler
+	layout    layout
 	evaluator *Evaluator // nil without evaluation
 	schedule  Schedule
 	log       *Log
@@ -54,7 +54,8 @@ type sitting struct {
 // ([ErrOutputExists], [ErrOutputInUse]). When ctx ends, the step under way is
 // finished, a checkpoint is written, and Done.Reason is [Interrupted]. If loss or
 // gradients are no longer numbers, the error is [ErrDiverged] and checkpoints stay as
-// they are.
+// they are. While it trains, the process's garbage is collected as early as
+// [Memory].Program reckons with.
 func Run(ctx context.Context, cfg Config, be kernels.Backend, observer Observer) (done Done, err error) {
 	if err := cfg.Validate(); err != nil {
 		return Done{}, err
@@ -73,6 +74,7 @@ func Run(ctx context.Context, cfg Config, be kernels.Backend, observer Observer)
 		lock.Forget()
 		return Done{}, err
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(GarbagePercent))
 	reason, err := t.loop(ctx)
 	if err != nil {
 		return Done{}, err
@@ -173,7 +175,7 @@ func (t *trainer) count(r stepResult, took time.Duration) {
 	s := &t.state
 	t.last = r
 	s.GlobalStep++
-	s.Epoch = float64(s.GlobalStep) / float64(t.sampler.StepsPerEpoch())
+	s.Epoch = float64(s.GlobalStep) / float64(t.layout.train.StepsPerEpoch())
 	s.TokensSeen += int64(r.tokens)
 	s.TrainedTokens += int64(r.trained)
 	s.Elapsed += took
@@ -197,7 +199,7 @@ func (t *trainer) due(strategy string, every int) bool {
 	case strategy == StrategySteps:
 		return step%every == 0 || step == t.state.MaxSteps
 	case strategy == StrategyEpoch:
-		return step%t.sampler.StepsPerEpoch() == 0 || step == t.state.MaxSteps
+		return step%t.layout.train.StepsPerEpoch() == 0 || step == t.state.MaxSteps
 	}
 	return false
 }

@@ -84,10 +84,12 @@ type recorder struct {
 	norms  []float64
 	evals  []float64
 	start  train.Start
+	layers int            // of the base that were quantised
 	after  func(step int) // hears of each step
 	during func()         // hears of each micro-batch of an evaluation
 }
 
+func (r *recorder) Quantizing(int, int) { r.layers++ }
 func (r *recorder) Start(s train.Start) { r.start = s }
 func (r *recorder) Step(s train.Step) {
 	r.losses, r.norms = append(r.losses, s.Loss), append(r.norms, s.GradNorm)

@@ -34,12 +34,7 @@ func dataCommand() *cli.Command {
 				}, flags...),
 			},
 		},
-		Action: func(c *cli.Context) error {
-			if c.Args().Len() == 0 {
-				return cli.ShowSubcommandHelp(c)
-			}
-			return usagef("no command %q; see bdlora data --help", c.Args().First())
-		},
+		Action: noSubcommand,
 	}
 }
 

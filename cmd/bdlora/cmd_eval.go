@@ -16,7 +16,7 @@ func evalCommand() *cli.Command {
 		Name:  "eval",
 		Usage: "take the loss of a model, with or without an adapter, on a dataset",
 		Flags: append([]cli.Flag{
-			modelFlag, adapterFlag, threadsFlag,
+			modelFlag, adapterFlag, baseDtypeFlag, cacheDirFlag, threadsFlag,
 			&cli.StringFlag{Name: "dataset", Usage: "JSON Lines `FILE`"},
 			&cli.IntFlag{Name: "per_device_eval_batch_size", Aliases: []string{"batch_size"}, Value: 4, Usage: "rows at a time"},
 		}, rowFlags()...),
@@ -43,6 +43,9 @@ func evaluate(c *cli.Context) error {
 	}
 	set, err := data.Load([]string{c.String("dataset")}, encoder)
 	if err != nil {
+		return err
+	}
+	if err := l.quantize(c, be.Threads()); err != nil {
 		return err
 	}
 	e, err := train.NewEvaluator(be, l.model, l.trainable(be), set.Examples, c.Int("per_device_eval_batch_size"))

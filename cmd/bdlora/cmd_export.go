@@ -19,7 +19,8 @@ func exportCommand() *cli.Command {
 			"         them without complaint and answer wrongly\n" +
 			"dense    the same with the zeros filled in: plain LoRA for every server\n" +
 			"shards   one file a tensor-parallel rank, as it was trained\n" +
-			"merged   the whole model with the adapter added to its weights",
+			"merged   the whole model with the adapter added to its weights: to those of its files, whatever\n" +
+			"         base_dtype the adapter was trained on",
 		Flags: []cli.Flag{
 			modelFlag, adapterFlag, threadsFlag,
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "peft, dense, shards or merged"},

@@ -25,7 +25,7 @@ func generateCommand() *cli.Command {
 			"template as a message of the user; with --raw, or where the model has no template, they are continued\n" +
 			"as they are.",
 		Flags: []cli.Flag{
-			modelFlag, adapterFlag, threadsFlag,
+			modelFlag, adapterFlag, baseDtypeFlag, cacheDirFlag, threadsFlag,
 			&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Usage: "`TEXT` to answer"},
 			&cli.StringFlag{Name: "system", Usage: "`TEXT` of a system message before it"},
 			&cli.BoolFlag{Name: "raw", Usage: "continue the prompt without the chat template"},
@@ -52,6 +52,9 @@ func generate(c *cli.Context) error {
 		return err
 	}
 	defer l.Close()
+	if err := l.quantize(c, be.Threads()); err != nil {
+		return err
+	}
 	a, err := newAnswerer(be, l, c.Bool("raw"), c.String("system"))
 	if err != nil {
 		return err

@@ -9,8 +9,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/bdlora"
-	"bdlora/kernels/cpu"
+	"bdlora/kernels"
 	"bdlora/model"
+	"bdlora/train"
 )
 
 func planCommand() *cli.Command {
@@ -26,8 +27,10 @@ func planCommand() *cli.Command {
 			&cli.Float64Flag{Name: "lora_alpha", Usage: "0 is 16 times nblocks"},
 			&cli.BoolFlag{Name: "use_rslora", Usage: "scale by alpha/√r"},
 			&cli.StringSliceFlag{Name: "target_modules", Value: cli.NewStringSlice(bdlora.AllLinear), Usage: "linears to adapt"},
-			&cli.IntFlag{Name: "tokens", Value: 1024, Usage: "most tokens of a micro-batch, for the memory"},
-			&cli.BoolFlag{Name: "gradient_checkpointing", Usage: "recompute activations, for the memory"},
+			&cli.IntFlag{Name: "tokens", Value: 1024, Usage: "for the memory: most tokens of a micro-batch, rows times their length"},
+			&cli.IntFlag{Name: "eval_tokens", Usage: "for the memory: those of a micro-batch of evaluation; 0 is no evaluation"},
+			&cli.Float64Flag{Name: "lora_dropout", Usage: "for the memory: probability of dropping an input of the adapter"},
+			baseDtypeFlag, threadsFlag,
 		},
 		Action: plan,
 	}
@@ -42,8 +45,16 @@ func plan(c *cli.Context) error {
 		return usagef("--nblocks: got %d, want at least 1", c.Int("nblocks"))
 	case c.Int("tokens") < 1:
 		return usagef("--tokens: got %d, want at least 1", c.Int("tokens"))
+	case c.Int("eval_tokens") < 0:
+		return usagef("--eval_tokens: got %d, want at least 0", c.Int("eval_tokens"))
+	case c.Float64("lora_dropout") < 0 || c.Float64("lora_dropout") >= 1:
+		return usagef("--lora_dropout: got %g, want at least 0 and less than 1", c.Float64("lora_dropout"))
 	case c.IsSet("lora_r") && c.IsSet("match_lora_rank"):
 		return usagef("--lora_r and --match_lora_rank: got both, want one")
+	}
+	be, err := newBackend(c)
+	if err != nil {
+		return err
 	}
 	l, err := loadFolders(c)
 	if err != nil {
@@ -69,10 +80,9 @@ func plan(c *cli.Context) error {
 		rank := c.Int("match_lora_rank")
 		fmt.Fprintf(w, "plain LoRA of rank %d: %s params\n", rank, thousands(loraParams(p, rank)))
 	}
-	graph := model.GraphConfig{Tokens: c.Int("tokens"), Recompute: c.Bool("gradient_checkpointing")}
-	_, err = fmt.Fprintf(w, "memory to train %s tokens at a time: %s\n", thousands(int64(graph.Tokens)),
-		memoryOf(model.MeasureMemory(cpu.New(1), l.model, p, graph)))
-	return err
+	return printMemory(w, be, l.model, p, model.GraphConfig{
+		Tokens: c.Int("tokens"), EvalTokens: c.Int("eval_tokens"), Dropout: c.Float64("lora_dropout"),
+	})
 }
 
 // printPlan writes a line for each kind of linear, and the sums.
@@ -107,10 +117,41 @@ func loraParams(p *bdlora.Plan, rank int) int64 {
 
 func shape(dims [2]int) string { return strings.ReplaceAll(fmt.Sprint(dims), " ", ", ") }
 
-// memoryOf says what training takes.
-func memoryOf(m model.Memory) string {
-	return fmt.Sprintf("%s = weights %s (mapped from their files) + adapter %s + activations %s",
-		mebibytes(m.Total()), mebibytes(m.Weights), mebibytes(m.Adapter), mebibytes(m.Activations))
+// printMemory writes what training takes, with gradient checkpointing and without.
+func printMemory(w io.Writer, be kernels.Backend, m *model.Model, p *bdlora.Plan, c model.GraphConfig) error {
+	microBatch := train.Text{Tokens: c.Tokens, Different: c.Tokens}
+	keep := train.MeasureMemory(be, m, p, c, microBatch)
+	keepFlops := model.MeasureFlops(be, m, p, c)
+	c.Recompute = true
+	again := train.MeasureMemory(be, m, p, c, microBatch)
+	againFlops := model.MeasureFlops(be, m, p, c)
+
+	fmt.Fprintf(w, "\nmemory to train %s tokens at a time, beside the dataset:\n", thousands(int64(c.Tokens)))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "gradient_checkpointing\tfalse\ttrue\t")
+	for _, row := range []struct {
+		name        string
+		keep, again int64
+	}{
+		{"weights, mapped from their files", keep.Weights, again.Weights},
+		{"adapter, gradients, moments", keep.Adapter, again.Adapter},
+		{"activations", keep.Activations, again.Activations},
+		{"scratch of the kernels", keep.Scratch, again.Scratch},
+		{"copies for checkpoints", keep.Saving, again.Saving},
+		{"program", keep.Program, again.Program},
+		{"in all", keep.Total(), again.Total()},
+		{"which must fit beside the weights", keep.Private(), again.Private()},
+	} {
+		fmt.Fprintf(table, "%s\t%s\t%s\t\n", row.name, mebibytes(row.keep), mebibytes(row.again))
+	}
+	fmt.Fprintf(table, "operations, in GFLOP\t%s\t%s\t\n", thousands(int64(keepFlops/1e9)), thousands(int64(againFlops/1e9)))
+	table.Flush()
+	_, err := fmt.Fprintf(w, "gradient_checkpointing takes %.0f%% of the memory for %+.0f%% operations\n",
+		100*float64(again.Total())/float64(keep.Total()), 100*(againFlops/keepFlops-1))
+	if available, unknown := train.AvailableMemory(); unknown == nil {
+		_, err = fmt.Fprintf(w, "available on this machine: %s\n", mebibytes(available))
+	}
+	return err
 }
 
 func mebibytes(bytes int64) string {

@@ -17,6 +17,7 @@ import (
 	"bdlora/data"
 	"bdlora/data/chat"
 	"bdlora/kernels"
+	"bdlora/model"
 	"bdlora/train"
 )
 
@@ -115,7 +116,7 @@ const shownAnswers = 3
 // sitExam has the held-out messages answered, greedily, and compares the answers with
 // the rows', letter by letter. adapterDir may be empty.
 func sitExam(ctx context.Context, w io.Writer, be kernels.Backend, cfg train.Config, adapterDir string) (score, error) {
-	l, err := openFolders(cfg.ModelNameOrPath, adapterDir)
+	l, err := openFolders(cfg.ModelNameOrPath, adapterDir, model.BaseAuto)
 	if err != nil {
 		return score{}, err
 	}

@@ -11,7 +11,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/kernels"
 	"bdlora/kernels/cpu"
+	"bdlora/model"
 	"bdlora/train"
 )
 
@@ -41,7 +43,10 @@ func trainCommand() *cli.Command {
 
 // trainAdapter runs cfg and shows how it goes. The user may stop it between two steps;
 // the error is context.Canceled then.
-func trainAdapter(c *cli.Context, cfg train.Config) error {
+func trainAdapter(c *cli.Context, cfg train.Config) (err error) {
+	if cfg.CacheDir, err = cacheDir(cfg.CacheDir, model.BaseDtype(cfg.BaseDtype)); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	forget := context.AfterFunc(ctx, func() {
@@ -49,7 +54,9 @@ func trainAdapter(c *cli.Context, cfg train.Config) error {
 		fmt.Fprintln(c.App.ErrWriter, "\nfinishing the step; Ctrl-C again stops at once")
 	})
 	defer forget()
-	done, err := train.Run(ctx, cfg, cpu.New(cfg.Threads), newProgress(c.App.ErrWriter))
+	be := cpu.New(cfg.Threads)
+	be.SetPrecision(kernels.Precision(cfg.Float32MatmulPrecision))
+	done, err := train.Run(ctx, cfg, be, newProgress(c.App.ErrWriter))
 	if err != nil {
 		return err
 	}

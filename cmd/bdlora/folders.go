@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,6 +23,13 @@ var (
 	adapterFlag = &cli.StringFlag{
 		Name: "adapter", Aliases: []string{"a"},
 		Usage: "`DIR` of an adapter: PEFT's files, shards, a checkpoint or a run's output",
+	}
+	baseDtypeFlag = &cli.StringFlag{
+		Name: "base_dtype", Value: string(model.BaseAuto),
+		Usage: "how to hold the weights of the layers' linears: auto, as in the model's files, int8 or nf4",
+	}
+	cacheDirFlag = &cli.StringFlag{
+		Name: "cache_dir", Usage: "`DIR` that keeps a base in 8 or 4 bits for the next start; default is bdlora in the user's cache folder",
 	}
 	threadsFlag = &cli.IntFlag{Name: "threads", Usage: "processor cores to use; 0 is all"}
 )
@@ -49,15 +57,20 @@ func loadFolders(c *cli.Context) (*loaded, error) {
 	if modelDir == "" {
 		return nil, usagef("--model: got nothing, want the folder of a base model")
 	}
-	return openFolders(modelDir, adapterDir)
+	base, err := model.ParseBaseDtype(c.String(baseDtypeFlag.Name))
+	if err != nil {
+		return nil, usagef("--base_dtype: %w", err)
+	}
+	return openFolders(modelDir, adapterDir, base)
 }
 
 // openFolders loads a model and, if adapterDir is not empty, an adapter on it.
-func openFolders(modelDir, adapterDir string) (*loaded, error) {
+func openFolders(modelDir, adapterDir string, base model.BaseDtype) (*loaded, error) {
 	m, err := model.Load(modelDir)
 	if err != nil {
 		return nil, err
 	}
+	m.HoldAs(base)
 	l := &loaded{model: m}
 	if adapterDir == "" {
 		return l, nil
@@ -66,6 +79,32 @@ func openFolders(modelDir, adapterDir string) (*loaded, error) {
 		return nil, errors.Join(noAdapter(adapterDir, err), m.Close())
 	}
 	return l, nil
+}
+
+// quantize brings the model into what --base_dtype asks for, with the cache in
+// --cache_dir.
+func (l *loaded) quantize(c *cli.Context, threads int) error {
+	dir, err := cacheDir(c.String(cacheDirFlag.Name), l.model.BaseDtype())
+	if err != nil {
+		return err
+	}
+	return l.model.Quantize(c.Context, model.QuantizeConfig{
+		CacheDir: dir, Threads: threads,
+		Progress: func(done, total int) { quantizing(c.App.ErrWriter, done, total) },
+	})
+}
+
+// cacheDir is dir, or bdlora in the user's cache folder if it is empty and base needs
+// one.
+func cacheDir(dir string, base model.BaseDtype) (string, error) {
+	if dir != "" || base == model.BaseAuto {
+		return dir, nil
+	}
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("cache_dir: got nothing, and the system names no cache folder: %w", err)
+	}
+	return filepath.Join(user, "bdlora"), nil
 }
 
 // noAdapter adds to the error of a run that has no adapter yet where its newest one
@@ -80,7 +119,7 @@ func noAdapter(dir string, err error) error {
 }
 
 // newBackend is the one that --threads asks for.
-func newBackend(c *cli.Context) (kernels.Backend, error) {
+func newBackend(c *cli.Context) (*cpu.Backend, error) {
 	threads := c.Int(threadsFlag.Name)
 	if threads < 0 {
 		return nil, usagef("--threads: got %d, want at least 0", threads)

@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
 			quickstartCommand(), trainCommand(), resumeCommand(), evalCommand(), generateCommand(),
-			exportCommand(), planCommand(), inspectCommand(), dataCommand(),
+			exportCommand(), planCommand(), inspectCommand(), dataCommand(), benchCommand(),
 		},
 		Action:         noCommand,
 		OnUsageError:   usageOf,
@@ -151,6 +151,14 @@ func noCommand(c *cli.Context) error {
 		return cli.ShowAppHelp(c)
 	}
 	return usagef("no command %q; see bdlora --help", c.Args().First())
+}
+
+// noSubcommand is what happens with a command that wants one of its own behind it.
+func noSubcommand(c *cli.Context) error {
+	if c.Args().Len() == 0 {
+		return cli.ShowSubcommandHelp(c)
+	}
+	return usagef("no command %q; see bdlora %s --help", c.Args().First(), c.Command.Name)
 }
 
 // hintFor is the next thing to type, where an error has one.

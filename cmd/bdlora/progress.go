@@ -30,13 +30,26 @@ type progress struct{ out io.Writer }
 
 func (p *progress) printf(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
 
+// Quantizing prints that it has begun, and that it is done.
+func (p *progress) Quantizing(done, total int) { quantizing(p.out, done, total) }
+
+// quantizing says how far a base model is on its way into 8 or 4 bits.
+func quantizing(w io.Writer, done, total int) {
+	if done == 1 {
+		fmt.Fprintf(w, "quantising the base model, which the next start will find in cache_dir: layer 1 of %d\n", total)
+	}
+	if done == total {
+		fmt.Fprintf(w, "quantised %d layers\n", total)
+	}
+}
+
 // Start prints what the run is about to do.
 func (p *progress) Start(s train.Start) {
 	p.printf("base model: %s", s.Model)
 	p.printf("adapter: %s", s.Adapter)
 	p.printf("%s", trainableOf(s.TrainableParams, s.AllParams))
 	p.printf("dataset: %s", rowsOf(s))
-	p.printf("memory: %s", memoryOf(s.Memory))
+	p.memory(s.Fit)
 	for _, reason := range s.Skipped {
 		p.printf("passed over: %v", reason)
 	}
@@ -47,6 +60,21 @@ func (p *progress) Start(s train.Start) {
 		p.printf("starting from the adapter %s: %d steps, optimizer and schedule anew", s.InitAdapter, s.TotalSteps)
 	default:
 		p.printf("starting anew: %d steps, %.4g epochs", s.TotalSteps, s.Epochs)
+	}
+}
+
+// memory prints what a run takes, and what to do if that does not fit.
+func (p *progress) memory(f train.Fit) {
+	m := f.Memory
+	p.printf("memory: %s: weights %s (mapped from their files), adapter %s, activations %s, all else %s",
+		mebibytes(m.Total()), mebibytes(m.Weights), mebibytes(m.Adapter+m.Saving), mebibytes(m.Activations),
+		mebibytes(m.Scratch+m.Rows+m.Program))
+	if !f.Slow() {
+		return
+	}
+	p.printf("note: only %s are available: weights will be read from disk again and again", mebibytes(f.Available))
+	for _, s := range f.Savings {
+		p.printf("  %s", s)
 	}
 }
 

@@ -17,8 +17,14 @@ import (
 func perform(o train.Observer) {
 	loss, lr, norm := 1.25, 2e-4, 0.5
 	o.Start(train.Start{
-		Memory: model.Memory{Weights: 1 << 20, Adapter: 1 << 20, Activations: 1 << 20},
-		Model:  "models/tiny", Adapter: "rank 16 in 4 blocks", TrainableParams: 4194304, AllParams: 6742609920,
+		Fit: train.Fit{
+			Memory:    train.Memory{Memory: model.Memory{Weights: 1 << 20, Adapter: 1 << 20, Activations: 1 << 20}, Saving: 1 << 20},
+			Available: 3 << 20,
+			Savings: []train.Saving{
+				{Change: "with base_dtype=nf4", Memory: train.Memory{Memory: model.Memory{Weights: 2 << 30, Adapter: 1 << 30}}},
+			},
+		},
+		Model: "models/tiny", Adapter: "rank 16 in 4 blocks", TrainableParams: 4194304, AllParams: 6742609920,
 		Rows: 1000, EvalRows: 50, DroppedRows: 3, Steps: 20, TotalSteps: 40, Epochs: 2,
 		Resumed: "out/checkpoint-20", Skipped: []error{errors.New("out/checkpoint-30: broken")},
 	})
@@ -50,7 +56,9 @@ func TestPlainProgress(t *testing.T) {
 adapter: rank 16 in 4 blocks
 trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622
 dataset: 1,000 rows, 50 to evaluate on, 3 too long and dropped
-memory: 3.0 MiB = weights 1.0 MiB (mapped from their files) + adapter 1.0 MiB + activations 1.0 MiB
+memory: 4.0 MiB: weights 1.0 MiB (mapped from their files), adapter 2.0 MiB, activations 1.0 MiB, all else 0.0 MiB
+note: only 3.0 MiB are available: weights will be read from disk again and again
+  with base_dtype=nf4: 1.00 GiB, 3.00 GiB with the weights
 passed over: out/checkpoint-30: broken
 resuming out/checkpoint-20: step 20 of 40, everything as it was
 step 40/40 (100%)  epoch 2.00  loss 1.2500  lr 0.0002  grad_norm 0.5  1,234 tokens/s  0:20:00 elapsed, 0:00:00 left

@@ -241,3 +241,21 @@ func TestSumIsThatOfTheContent(t *testing.T) {
 		t.Errorf("got %d, %s, %v; want 3, %s", size, sha, err, want)
 	}
 }
+
+func TestFingerprintOfASmallFileIsItsSum(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("content"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, sum, err := durable.Sum(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, got, err := durable.Fingerprint(path, 32<<20)
+	if err != nil || size != 7 || got != "sha256:"+sum {
+		t.Errorf("got %d bytes of %s and error %v, want 7 of sha256:%s", size, got, err, sum)
+	}
+	if _, _, err := durable.Fingerprint(path+"x", 32<<20); err == nil {
+		t.Error("got no error for a file that is not there")
+	}
+}

@@ -15,6 +15,8 @@ const (
 	F32  Dtype = "F32"  // IEEE 754 binary32
 	BF16 Dtype = "BF16" // the upper half of a binary32
 	F16  Dtype = "F16"  // IEEE 754 binary16
+	I8   Dtype = "I8"   // signed 8-bit integers
+	U8   Dtype = "U8"   // bytes: their view is [Tensor.Bytes]
 )
 
 // dtypeBits gives the width of each dtype of the format. Its order is the one in
@@ -26,7 +28,7 @@ var dtypeBits = []struct {
 	{"BOOL", 8},
 	{"F4", 4},
 	{"F6_E2M3", 6}, {"F6_E3M2", 6},
-	{"U8", 8}, {"I8", 8},
+	{U8, 8}, {I8, 8},
 	{"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
 	{"I16", 16}, {"U16", 16}, {F16, 16}, {BF16, 16},
 	{"I32", 32}, {"U32", 32}, {F32, 32},

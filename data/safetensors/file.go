@@ -52,6 +52,9 @@ func Open(path string) (*File, error) {
 		return nil, fmt.Errorf("%s: %w", path, errors.Join(err, mapped.Unmap()))
 	}
 	f.mapped = mapped
+	for _, t := range f.tensors {
+		t.mapped = true
+	}
 	return f, nil
 }
 

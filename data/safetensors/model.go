@@ -20,6 +20,7 @@ const (
 // It is safe for concurrent use.
 type Model struct {
 	files   []*File
+	paths   []string
 	byName  map[string]*Tensor
 	tensors []*Tensor
 }
@@ -33,7 +34,7 @@ type Model struct {
 func OpenModel(dir string) (*Model, error) {
 	f, err := Open(filepath.Join(dir, weightsName))
 	if err == nil {
-		return &Model{files: []*File{f}, byName: f.byName, tensors: f.tensors}, nil
+		return &Model{files: []*File{f}, paths: []string{filepath.Join(dir, weightsName)}, byName: f.byName, tensors: f.tensors}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -82,11 +83,12 @@ func (m *Model) openShard(dir, shard string, weightMap map[string]string) error 
 	if shard != filepath.Base(shard) || !filepath.IsLocal(shard) || shard == "." {
 		return fmt.Errorf("%w: shard %q, want a plain file name", ErrFormat, shard)
 	}
-	f, err := Open(filepath.Join(dir, shard))
+	path := filepath.Join(dir, shard)
+	f, err := Open(path)
 	if err != nil {
 		return err
 	}
-	m.files = append(m.files, f)
+	m.files, m.paths = append(m.files, f), append(m.paths, path)
 	for _, t := range f.tensors {
 		if weightMap[t.Name] == shard {
 			m.byName[t.Name] = t
@@ -104,6 +106,9 @@ func (m *Model) Tensor(name string) (*Tensor, bool) {
 
 // Tensors lists all tensors, shard after shard, in the order of their bytes.
 func (m *Model) Tensors() []*Tensor { return m.tensors }
+
+// Paths are the files that the model is in, without the index.
+func (m *Model) Paths() []string { return m.paths }
 
 // Close unmaps all files, under the rules of [File.Close].
 func (m *Model) Close() error {

@@ -12,7 +12,9 @@ type Tensor struct {
 	Name  string
 	Dtype Dtype
 	Shape []int // empty for a single number
-	data  []byte
+
+	data   []byte
+	mapped bool // of a file that Open has mapped
 }
 
 // Elements is the product of Shape: the count of numbers.
@@ -47,6 +49,25 @@ func (t *Tensor) U16() ([]uint16, error) {
 		return nil, fmt.Errorf("safetensors: tensor %q: dtype is %s, want BF16 or F16", t.Name, t.Dtype)
 	}
 	return view(t.data, binary.LittleEndian.Uint16), nil
+}
+
+// I8 is a view of the numbers of an I8 tensor, under the rules of [Tensor.Bytes].
+//
+// It returns an error for any other dtype.
+func (t *Tensor) I8() ([]int8, error) {
+	if t.Dtype != I8 {
+		return nil, fmt.Errorf("safetensors: tensor %q: dtype is %s, want I8", t.Name, t.Dtype)
+	}
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(t.data))), len(t.data)), nil
+}
+
+// Release tells the system that the numbers will not be read for a while, so that they
+// need not stay in memory. They can be read all the same. It does nothing where the
+// system has no such call, or for a file that is not mapped.
+func (t *Tensor) Release() {
+	if t.mapped {
+		release(t.data)
+	}
 }
 
 // view reads data as numbers: in place if they are aligned and in this machine's

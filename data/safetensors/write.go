@@ -9,11 +9,12 @@ import (
 	"io"
 	"math"
 	"slices"
+	"unsafe"
 
 	"bdlora/data/durable"
 )
 
-// Entry is one tensor to write. Make it with [FromF32] or [FromU16], or by hand
+// Entry is one tensor to write. Make it with [FromF32], [FromU16] or [FromBytes], or by hand
 // where the numbers are computed or converted only while they are written.
 type Entry struct {
 	Name  string
@@ -38,6 +39,18 @@ func FromF32(name string, shape []int, values []float32) Entry {
 func FromU16(name string, dtype Dtype, shape []int, values []uint16) Entry {
 	return Entry{name, dtype, shape, func(w io.Writer) error {
 		return writeNumbers(w, values, binary.LittleEndian.AppendUint16)
+	}}
+}
+
+// FromBytes is an entry of the dtype I8 or U8.
+func FromBytes[T int8 | uint8](name string, shape []int, values []T) Entry {
+	dtype := U8
+	if _, signed := any(values).([]int8); signed {
+		dtype = I8
+	}
+	return Entry{name, dtype, shape, func(w io.Writer) error {
+		_, err := w.Write(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), len(values)))
+		return err
 	}}
 }
 

@@ -2,35 +2,29 @@ package cpu
 
 import (
 	"fmt"
-	"math"
 
 	"bdlora/kernels"
 )
 
-// attentionRows is how many queries, times the heads that share a key-value head,
-// go through the keys together.
-const attentionRows = 192
-
-// generationRows is up to how many of them packing the values costs more than it
-// saves.
-const generationRows = 16
+// The sizes of the blocks that attention is cut into. The queries of all heads that
+// share a key-value head go together, as lanes of a block.
+const (
+	forwardLanes  = 48  // of a block: few, as it computes all scores that any lane needs
+	backwardLanes = 96  // of a block: more, as its lanes are summed into dk and dv
+	spanLanes     = 192 // of a unit of the forward pass
+	keyTile       = 128 // keys that a block meets at a time
+)
 
 // Attention computes y[i] = Σ_j p_ij·v[j] over j ≤ i, with
 // p_ij = exp(Scale·q[i]·k[j] − lse[i]).
 //
-// A unit takes some queries of all heads that share a key-value head through tiles
-// of keys, with the running maximum of FlashAttention; it stops at the last key that
-// any of them sees.
+// A unit takes some queries of a sequence, block by block, through tiles of keys,
+// with the running softmax of FlashAttention; a block stops at the last key that any
+// of its queries sees.
 func (b *Backend) Attention(y kernels.Matrix, lse kernels.Buf, q, k, v kernels.Matrix, a *kernels.AttentionShape) {
 	s := newSequences("Attention", y, lse, q, k, v, a)
-	b.eachSpanOf(s.spans(max(1, attentionRows*a.KVHeads/a.Heads), a.KVHeads), a, func(w *worker, u span) {
-		f := b.newForward(w, s, u)
-		for key := 0; key < u.keyEnd(); key += b.routines.keyTile {
-			mark := w.scratch.used
-			f.tile(key)
-			w.scratch.used = mark
-		}
-		f.finish()
+	b.eachSpanOf(s.spans(spanLanes), a, func(w *worker, u span) {
+		b.eachBlock(w, s, u, forwardLanes, (*block).forward)
 	})
 }
 
@@ -66,31 +60,35 @@ func newSequences(kernel string, y kernels.Matrix, lse kernels.Buf, q, k, v kern
 	}
 }
 
-// span is a run of queries of one sequence, in one head or key-value head.
+// span is a run of queries of one sequence, in the heads of one key-value head.
 type span struct {
-	head     int // or key-value head
+	kvHead   int
 	row, key int // at which the sequence begins in q and in k
 	from, to int // the queries, counted in the sequence
-	offset   int // keys that the sequence has beside those of its queries
+	keys     int // of the sequence
+	offset   int // those beside the keys of its queries
+	part     int // of the sequence, in the backward pass
 }
 
 func (u span) queries() int { return u.to - u.from }
 
-// visible is the number of keys that query i of the span sees.
-func (u span) visible(i int) int { return u.offset + u.from + i + 1 }
-
 // keyEnd is the number of keys that any query of the span sees.
 func (u span) keyEnd() int { return u.offset + u.to }
 
-// spans cuts the queries of each sequence into spans of at most size, for each head,
-// those with the most keys first.
-func (s sequences) spans(size, heads int) []span {
+// spans cuts the queries of each sequence into spans of about so many lanes, for each
+// key-value head, those with the most keys first.
+func (s sequences) spans(lanes int) []span {
 	var list []span
+	size := s.blockQueries(lanes)
 	row, key := 0, 0
 	for i, queries := range s.Queries {
 		for from := (queries - 1) / size * size; from >= 0 && queries > 0; from -= size {
-			for head := range heads {
-				list = append(list, span{head, row, key, from, min(queries, from+size), s.Keys[i] - queries})
+			for head := range s.KVHeads {
+				list = append(list, span{
+					kvHead: head, row: row, key: key,
+					from: from, to: min(queries, from+size),
+					keys: s.Keys[i], offset: s.Keys[i] - queries,
+				})
 			}
 		}
 		row, key = row+queries, key+s.Keys[i]
@@ -102,116 +100,34 @@ func (s sequences) spans(size, heads int) []span {
 func (b *Backend) eachSpanOf(spans []span, a *kernels.AttentionShape, run func(w *worker, u span)) {
 	work := 0
 	for _, u := range spans {
-		work += u.queries() * u.keyEnd() * a.HeadDim
+		work += u.queries() * u.keyEnd() * a.Heads / a.KVHeads * a.HeadDim
 	}
 	b.each(work, len(spans), func(w *worker, unit int) { run(w, spans[unit]) })
 }
 
-// forward is one unit on its way through the keys. Its rows are the queries of the
-// first head, then those of the second, and so on.
-type forward struct {
-	r *routines
-	w *worker
-	s sequences
-	u span
-
-	group       int     // heads that share the key-value head
-	queries     operand // scaled, [rows, HeadDim]
-	packed      panels  // the same
-	scores, out operand // [rows, keyTile], [rows, HeadDim]
-	largest     []float32
-	sum         []float32 // of exp(score − largest)
+// keys are count keys from from on of m, which is k or v, for u: where they lie if
+// they are whole tiles there, or else copied, with zeros up to whole tiles.
+func (b *Backend) keys(w *worker, s sequences, m rows, u span, from, count int) operand {
+	t := b.routines.strips
+	x := m.operand(u.key+from, min(count, u.keys-from), u.kvHead*s.HeadDim, s.HeadDim)
+	if t.wholeKeys(s, u, from, count) {
+		return x
+	}
+	return b.routines.padded(w, x, roundUp(count, t.rows), roundUp(x.cols, t.rows))
 }
 
-func (b *Backend) newForward(w *worker, s sequences, u span) forward {
-	r, group := b.routines, s.Heads/s.KVHeads
-	count := group * u.queries()
-	f := forward{r: r, w: w, s: s, u: u, group: group}
-	f.scores = scoreTile(w, r, count)
-	f.out = scratchMatrix(w, count, s.HeadDim)
-	f.largest, f.sum = w.scratch.floats(count), w.scratch.floats(count)
-	clear(f.sum)
-	for i := range f.largest {
-		f.largest[i] = float32(math.Inf(-1))
-	}
-	f.queries = scratchMatrix(w, count, s.HeadDim)
-	for i := range count {
-		copy(f.queries.f32[i*s.HeadDim:], f.query(s.q, i))
-	}
-	r.scale(f.queries.f32, float32(s.Scale))
-	f.packed = r.packPanels(&w.scratch, f.queries, r.mr)
-	return f
+// wholeKeys reports whether count keys of u from from on are whole tiles, and whole
+// tiles if transposed.
+func (t strips) wholeKeys(s sequences, u span, from, count int) bool {
+	return count%t.rows == 0 && s.HeadDim%t.rows == 0 && from+count <= u.keys
 }
 
-// query is the part of m, which is q or y, that belongs to row i of the unit.
-func (f *forward) query(m rows, i int) []float32 {
-	head := f.u.head*f.group + i/f.u.queries()
-	row := f.u.row + f.u.from + i%f.u.queries()
-	return m.at(row)[head*f.s.HeadDim : (head+1)*f.s.HeadDim]
-}
-
-// tile adds the keys from key on.
-func (f *forward) tile(key int) {
-	r, s, u := f.r, f.s, f.u
-	keys := min(r.keyTile, u.keyEnd()-key)
-	k := s.k.operand(u.key+key, keys, u.head*s.HeadDim, s.HeadDim)
-	v := s.v.operand(u.key+key, keys, u.head*s.HeadDim, s.HeadDim)
-	scores := f.scores
-	scores.cols = keys
-	f.score(scores, k)
-	for i := range scores.rows {
-		f.softmax(i, scores.f32[i*scores.row:][:keys], clamp(u.visible(i%u.queries())-key, 0, keys))
-	}
-	p := partial{f.out, inPlace(scores, r.mr), panels{}, keys, key > 0}
-	r.multiplyColumns(f.w, p, v, scores.rows <= generationRows)
-}
-
-// score computes the scores of the keys k. In generation, with few rows, packing the
-// keys would cost more than reading them once for every row.
-func (f *forward) score(scores, k operand) {
-	if scores.rows > fewRows {
-		packed := f.r.packPanels(&f.w.scratch, k, f.r.nr)
-		f.r.multiply(f.w, partial{scores, f.packed, packed, f.s.HeadDim, false})
-		return
-	}
-	sums := f.w.edgeTile(vectorLanes)
-	for j := 0; j < k.rows; j += 4 {
-		count := min(4, k.rows-j)
-		four := k.part(j, count, 0, k.cols)
-		for i := range scores.rows {
-			f.r.dots(sums, f.queries.f32[i*f.queries.row:][:k.cols], four)
-			copy(scores.f32[i*scores.row+j:][:count], sums)
-		}
-	}
-}
-
-// softmax makes the scores of row i, of which the first visible count, relative to
-// the largest so far, and brings what has been summed before in line with that.
-func (f *forward) softmax(i int, scores []float32, visible int) {
-	clear(scores[visible:])
-	scores = scores[:visible]
-	if visible == 0 {
-		return
-	}
-	before := f.largest[i]
-	largest := max(before, f.r.largest(scores))
-	f.largest[i] = largest
-	if largest != before {
-		shrink := float32(math.Exp(float64(before) - float64(largest)))
-		f.sum[i] *= shrink
-		f.r.scale(f.out.f32[i*f.out.row:][:f.out.cols], shrink)
-	}
-	f.sum[i] += f.r.expSum(scores, scores, 1, largest)
-}
-
-func (f *forward) finish() {
-	for i := range f.out.rows {
-		y := f.query(f.s.y, i)
-		copy(y, f.out.f32[i*f.out.row:])
-		f.r.scale(y, 1/f.sum[i])
-		row, head := f.u.row+f.u.from+i%f.u.queries(), f.u.head*f.group+i/f.u.queries()
-		f.s.lse[row*f.s.Heads+head] = float32(float64(f.largest[i]) + math.Log(float64(f.sum[i])))
-	}
+// padded is a copy of x with zeros up to count rows, and anything between the rows.
+func (r *routines) padded(w *worker, x operand, count, stride int) operand {
+	y := operand{f32: w.scratch.floats(count * stride), rows: count, cols: x.cols, row: stride, col: 1}
+	clear(y.f32[x.rows*stride:])
+	r.copyRows(y, x)
+	return y
 }
 
 // operand is the part of r with count rows from row on and cols columns from col on.
@@ -223,18 +139,18 @@ func (r rows) operand(row, count, col, cols int) operand {
 	return o
 }
 
+// copyRows copies x to the upper left of y.
+func (r *routines) copyRows(y, x operand) {
+	if x.cols == y.row {
+		r.pack(y.f32, x.cols, x.t())
+		return
+	}
+	for i := range x.rows {
+		copy(y.f32[i*y.row:], x.f32[i*x.row:][:x.cols])
+	}
+}
+
 // scratchMatrix is a matrix of anything.
 func scratchMatrix(w *worker, count, cols int) operand {
 	return operand{f32: w.scratch.floats(count * cols), rows: count, cols: cols, row: cols, col: 1}
 }
-
-// scoreTile is room for the scores of count queries and keyTile keys, with margins
-// for tiles that read it in place, transposed or not.
-func scoreTile(w *worker, r *routines, count int) operand {
-	stride := r.keyTile + r.nr/2
-	room := w.scratch.floats(ceilDiv(count, r.mr)*r.mr*stride + r.mr)
-	return operand{f32: room, rows: count, cols: r.keyTile, row: stride, col: 1}
-}
-
-// inPlace is o, whose rows have a margin, as panels of lanes that are its rows.
-func inPlace(o operand, width int) panels { return panels{o.f32, width * o.row, o.row, o.col} }

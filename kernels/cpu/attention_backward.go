@@ -1,9 +1,13 @@
 package cpu
 
-import "bdlora/kernels"
+import (
+	"math"
 
-// backwardRows is how many queries of a head go through the keys together.
-const backwardRows = 84
+	"bdlora/kernels"
+)
+
+// backwardUnits is how many units the backward pass has at least, for long sequences.
+const backwardUnits = 16
 
 // AttentionBackward recomputes p_ij from lse and follows
 //
@@ -12,8 +16,9 @@ const backwardRows = 84
 //	dk[j] = Scale·Σ_i ds_ij·q[i]
 //	dv[j] = Σ_i p_ij·dy[i]
 //
-// A unit is a head of a sequence, which sums dk and dv of its own. Those of the
-// heads that share a key-value head are added in their order at the end.
+// A unit is a part of the queries of a sequence, which sums dk and dv of its own:
+// those of the first part are where they belong, and the others are added in order
+// at the end. How many parts there are depends on the shape alone.
 func (b *Backend) AttentionBackward(dq, dk, dv, dy, y kernels.Matrix, lse kernels.Buf, q, k, v kernels.Matrix,
 	a *kernels.AttentionShape) {
 	const kernel = "AttentionBackward"
@@ -22,21 +27,28 @@ func (b *Backend) AttentionBackward(dq, dk, dv, dy, y kernels.Matrix, lse kernel
 		sequences: s,
 		dq:        rowsOf(kernel, "dq", dq, q.Rows, q.Cols),
 		dy:        rowsOf(kernel, "dy", dy, y.Rows, y.Cols),
+		dk:        []rows{rowsOf(kernel, "dk", dk, k.Rows, k.Cols)},
+		dv:        []rows{rowsOf(kernel, "dv", dv, v.Rows, v.Cols)},
 	}
-	dks, dvs := rowsOf(kernel, "dk", dk, k.Rows, k.Cols), rowsOf(kernel, "dv", dv, v.Rows, v.Cols)
 	b.shared.reset()
-	g.dk, g.dv = b.headSums(k.Rows, a), b.headSums(k.Rows, a)
-	b.eachSpanOf(s.spans(longest(a.Queries), a.Heads), a, func(w *worker, u span) {
-		h := b.newHead(w, g, u)
-		for from := 0; from < u.to; from += backwardRows {
-			mark := w.scratch.used
-			h.queries(from, min(u.to, from+backwardRows))
-			w.scratch.used = mark
+	parts := s.parts()
+	for range parts - 1 {
+		g.dk = append(g.dk, rows{b.shared.floats(k.Rows * k.Cols), k.Cols, k.Cols})
+		g.dv = append(g.dv, rows{b.shared.floats(v.Rows * v.Cols), v.Cols, v.Cols})
+	}
+	b.eachSpanOf(s.partSpans(parts), a, func(w *worker, u span) { b.backward(w, g, u) })
+	if parts > 1 {
+		b.addParts(g, k.Rows)
+	}
+}
+
+// addParts adds the sums of all parts to those of the first.
+func (b *Backend) addParts(g gradients, keys int) {
+	b.eachRow(keys, len(g.dk)*g.dk[0].cols, func(_ *worker, row int) {
+		for part := 1; part < len(g.dk); part++ {
+			b.routines.addScaled(g.dk[0].at(row), g.dk[part].at(row), 1)
+			b.routines.addScaled(g.dv[0].at(row), g.dv[part].at(row), 1)
 		}
-	})
-	b.eachRow(k.Rows, a.Heads*a.HeadDim, func(_ *worker, row int) {
-		b.addHeads(dks.at(row), g.dk.at(row), a)
-		b.addHeads(dvs.at(row), g.dv.at(row), a)
 	})
 }
 
@@ -44,138 +56,86 @@ func (b *Backend) AttentionBackward(dq, dk, dv, dy, y kernels.Matrix, lse kernel
 type gradients struct {
 	sequences
 	dq, dy rows
-	dk, dv rows // [keys, Heads·HeadDim]
+	dk, dv []rows // of each part
 }
 
-// headSums is room for a gradient in the keys of every head.
-func (b *Backend) headSums(keys int, a *kernels.AttentionShape) rows {
-	cols := a.Heads * a.HeadDim
-	return rows{b.shared.floats(keys * cols), cols, cols}
+// parts is into how many parts each sequence is cut, so that there are
+// backwardUnits, but no more than a few, as each of them has its own sums.
+func (s sequences) parts() int {
+	return clamp(ceilDiv(backwardUnits, max(1, s.KVHeads*len(s.Queries))), 1, 4)
 }
 
-// addHeads adds the gradients of the heads that share a key-value head.
-func (b *Backend) addHeads(to, heads []float32, a *kernels.AttentionShape) {
-	group := a.Heads / a.KVHeads
-	for head := range a.Heads {
-		sum := to[head/group*a.HeadDim:][:a.HeadDim]
-		part := heads[head*a.HeadDim:][:a.HeadDim]
-		if head%group == 0 {
-			copy(sum, part)
+// partSpans cuts the queries of each sequence into parts of about equal work, which
+// grows with the square of the last query. The last part, which sees all keys, is 0.
+func (s sequences) partSpans(parts int) []span {
+	var list []span
+	row, key := 0, 0
+	for i, queries := range s.Queries {
+		for part := range parts {
+			before := func(part int) int {
+				share := math.Sqrt(float64(parts-part) / float64(parts))
+				return min(queries, roundUp(int(share*float64(queries)), s.blockQueries(backwardLanes)))
+			}
+			for head := range s.KVHeads {
+				list = append(list, span{
+					kvHead: head, row: row, key: key, from: before(part + 1), to: before(part),
+					keys: s.Keys[i], offset: s.Keys[i] - queries, part: part,
+				})
+			}
+		}
+		row, key = row+queries, key+s.Keys[i]
+	}
+	return list
+}
+
+// backward is one unit.
+func (b *Backend) backward(w *worker, g gradients, u span) {
+	s, t := g.sequences, b.routines.strips
+	rows, cols := roundUp(u.keyEnd(), t.rows), roundUp(s.HeadDim, t.lanes)
+	k, v := b.keys(w, s, s.k, u, 0, u.keyEnd()), b.keys(w, s, s.v, u, 0, u.keyEnd())
+	dk, dv := scratchMatrix(w, rows, cols), scratchMatrix(w, rows, cols)
+	dk.clear()
+	dv.clear()
+	b.eachBlock(w, s, u, backwardLanes, func(bl *block) { bl.backward(g, k, v, dk, dv) })
+	u.store(g.dk[u.part], dk, s.HeadDim)
+	u.store(g.dv[u.part], dv, s.HeadDim)
+}
+
+// store writes the sums of the keys that u sees, and zeros for the others.
+func (u span) store(to rows, sums operand, headDim int) {
+	for j := range u.keys {
+		row := to.at(u.key + j)[u.kvHead*headDim:][:headDim]
+		if j < u.keyEnd() {
+			copy(row, sums.f32[j*sums.row:])
 		} else {
-			b.routines.addScaled(sum, part, 1)
+			clear(row)
 		}
 	}
 }
 
-func longest(lengths []int) int {
-	most := 1
-	for _, n := range lengths {
-		most = max(most, n)
+// backward computes dq of the block, and adds what it gives to dk and dv.
+func (bl *block) backward(g gradients, k, v, dk, dv operand) {
+	r, s := bl.r, bl.s
+	product := r.strips.product
+	q, dy := bl.gather(s.q), bl.gather(g.dy)
+	r.scale(q.f32, float32(s.Scale))
+	lse, pull := bl.each(0), bl.each(0)
+	for lane := range bl.count {
+		lse[lane] = s.lse[bl.lse(lane)]
+		pull[lane] = r.dot(bl.at(g.dy, lane), bl.at(s.y, lane))
 	}
-	return most
-}
-
-// head is one unit of the backward pass: a sequence in one head.
-type head struct {
-	r     *routines
-	w     *worker
-	g     gradients
-	u     span
-	tiles []keyPanels
-}
-
-// keyPanels are a part of the keys as the products want it.
-type keyPanels struct {
-	key, keys int
-	k, v      panels // lanes are keys
-	keyRows   panels // lanes are the numbers of a key
-	dk, dv    operand
-}
-
-func (b *Backend) newHead(w *worker, g gradients, u span) head {
-	r, h := b.routines, head{r: b.routines, w: w, g: g, u: u, tiles: w.keys[:0]}
-	kvCol, col := u.head*g.KVHeads/g.Heads*g.HeadDim, u.head*g.HeadDim
-	for key := 0; key < u.keyEnd(); key += r.keyTile {
-		keys := min(r.keyTile, u.keyEnd()-key)
-		k := g.k.operand(u.key+key, keys, kvCol, g.HeadDim)
-		v := g.v.operand(u.key+key, keys, kvCol, g.HeadDim)
-		t := keyPanels{
-			key: key, keys: keys,
-			k:       r.packPanels(&w.scratch, k, r.nr),
-			v:       r.packPanels(&w.scratch, v, r.nr),
-			keyRows: r.packPanels(&w.scratch, k.t(), r.nr),
-			dk:      g.dk.operand(u.key+key, keys, col, g.HeadDim),
-			dv:      g.dv.operand(u.key+key, keys, col, g.HeadDim),
-		}
-		t.dk.clear()
-		t.dv.clear()
-		h.tiles = append(h.tiles, t)
-	}
-	w.keys = h.tiles
-	return h
-}
-
-// queries runs the queries [from, to) of the sequence through the keys that they see.
-func (h head) queries(from, to int) {
-	r, g, scratch := h.r, h.g, &h.w.scratch
-	u := h.u
-	u.from, u.to = from, to
-	col := u.head * g.HeadDim
-	b := block{head: h, u: u}
-	q := g.q.operand(u.row+from, to-from, col, g.HeadDim)
-	dy := g.dy.operand(u.row+from, to-from, col, g.HeadDim)
-	b.q, b.qRows = r.packPanels(scratch, q, r.mr), r.packPanels(scratch, q.t(), r.nr)
-	b.dy, b.dyRows = r.packPanels(scratch, dy, r.mr), r.packPanels(scratch, dy.t(), r.nr)
-	r.scale(b.q.data, float32(g.Scale))
-	r.scale(b.qRows.data, float32(g.Scale))
-	b.p, b.ds = scoreTile(h.w, r, to-from), scoreTile(h.w, r, to-from)
-	b.dq = scratchMatrix(h.w, to-from, g.HeadDim)
-	b.pull = scratch.floats(to - from)
-	for i := range b.pull {
-		b.pull[i] = r.dot(g.dy.at(u.row + from + i)[col:col+g.HeadDim], g.y.at(u.row + from + i)[col:col+g.HeadDim])
-	}
-	for _, t := range h.tiles {
-		if t.key < u.keyEnd() {
-			b.tile(t)
-		}
-	}
-	for i := range to - from {
-		dq := g.dq.at(u.row + from + i)[col : col+g.HeadDim]
-		copy(dq, b.dq.f32[i*b.dq.row:])
-		r.scale(dq, float32(g.Scale))
-	}
-}
-
-// block is a block of queries of a head on its way through the keys.
-type block struct {
-	head
-	u             span
-	q, dy         panels // lanes are queries
-	qRows, dyRows panels // lanes are the numbers of a query
-	p, ds         operand
-	dq            operand
-	pull          []float32 // dy[i]·y[i]
-}
-
-// tile adds what the queries and the keys of t give each other.
-func (b block) tile(t keyPanels) {
-	r, steps, queries := b.r, b.g.HeadDim, b.u.queries()
-	keys := min(t.keys, b.u.keyEnd()-t.key)
-	p, ds := b.p, b.ds
-	p.cols, ds.cols = keys, keys
-	r.multiply(b.w, partial{p, b.q, t.k, steps, false})
-	r.multiply(b.w, partial{ds, b.dy, t.v, steps, false})
-	for i := range queries {
-		visible := clamp(b.u.visible(i)-t.key, 0, keys)
-		pi, dsi := p.f32[i*p.row:][:keys], ds.f32[i*ds.row:][:keys]
-		lse := b.g.lse[(b.u.row+b.u.from+i)*b.g.Heads+b.u.head]
-		r.expSum(pi[:visible], pi[:visible], 1, lse)
-		r.scoreBackward(dsi[:visible], pi[:visible], b.pull[i], 1)
-		clear(pi[visible:])
-		clear(dsi[visible:])
-	}
-	dk, dv := t.dk.part(0, keys, 0, steps), t.dv.part(0, keys, 0, steps)
-	r.multiply(b.w, partial{b.dq, inPlace(ds, r.mr), t.keyRows, keys, t.key > 0})
-	r.multiply(b.w, partial{dv, inPlace(p.t(), r.mr), b.dyRows, queries, true})
-	r.multiply(b.w, partial{dk, inPlace(ds.t(), r.mr), b.qRows, queries, true})
+	qLanes, dyLanes := bl.turn(q), bl.turn(dy)
+	dq, allP, allDS := bl.scratch(s.HeadDim), bl.scratch(keyTile), bl.scratch(keyTile)
+	bl.eachTile(func(key, keys int) {
+		p, ds := allP.part(0, keys, 0, bl.lanes), allDS.part(0, keys, 0, bl.lanes)
+		kTile, vTile := k.part(key, keys, 0, s.HeadDim), v.part(key, keys, 0, s.HeadDim)
+		bl.scores(p, kTile, qLanes, key)
+		product(ds, vTile, dyLanes, false)
+		r.softmaxGradient(p, ds, lse, pull)
+		product(dq, kTile.t(), ds, key > 0)
+		product(dv.part(key, keys, 0, bl.cols), p, dy, true)
+		product(dk.part(key, keys, 0, bl.cols), ds, q, true)
+	})
+	r.scale(dq.f32, float32(s.Scale))
+	bl.scatter(g.dq, dq)
 }

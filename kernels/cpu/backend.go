@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	G "gorgonia.org/gorgonia"
@@ -20,6 +21,9 @@ type Backend struct {
 	pool     *pool
 	shared   arena // of packed operands that all threads read
 	angles   angles
+	terms    int             // of float32 operands on the matrix unit
+	segments []segment       // of the product under way
+	packed   []packedSegment // the same for a slab of rows
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -28,11 +32,12 @@ var _ kernels.Backend = (*Backend)(nil)
 // that the processor has. 0 threads are as many as GOMAXPROCS.
 func New(threads int) *Backend { return newBackend(threads, supported()[0]) }
 
-// NewPath is [New] with one of [Paths] instead of the best.
+// NewPath is [New] with one of [Paths] instead of the best, or with "emulated": what
+// the matrix unit does, in plain Go, for tests.
 //
 // It returns an error that names them if path is another.
 func NewPath(threads int, path string) (*Backend, error) {
-	for _, r := range supported() {
+	for _, r := range append(supported(), emulated()) {
 		if r.path == path {
 			return newBackend(threads, r), nil
 		}
@@ -41,7 +46,7 @@ func NewPath(threads int, path string) (*Backend, error) {
 }
 
 // Paths are the names of the code paths that this processor runs, best first, of
-// "avx512", "avx2" and "generic".
+// "amx", "avx512", "avx2", "neon" and "generic".
 func Paths() []string {
 	var names []string
 	for _, r := range supported() {
@@ -57,9 +62,20 @@ func newBackend(threads int, r *routines) *Backend {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	b := &Backend{routines: r, threads: threads, pool: newPool(threads, r.pause)}
+	b := &Backend{routines: r, threads: threads, pool: newPool(threads, r.pause), terms: mostTerms}
 	runtime.AddCleanup(b, (*pool).close, b.pool)
 	return b
+}
+
+// SetPrecision decides what products on the matrix unit make of float32 operands
+// from now on; at first it is [kernels.PrecisionHighest]. It panics if p is none of
+// [kernels.Precisions].
+func (b *Backend) SetPrecision(p kernels.Precision) {
+	i := slices.Index(kernels.Precisions(), p)
+	if i < 0 {
+		panic(fmt.Sprintf("cpu: precision is %q, want one of %q", p, kernels.Precisions()))
+	}
+	b.terms = mostTerms - i
 }
 
 // Name is "cpu".

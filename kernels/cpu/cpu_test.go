@@ -101,6 +101,24 @@ func TestThreadsDoNotChangeBitsOfLongAttention(t *testing.T) {
 	}
 }
 
+// A layer of Llama-3.1-8B: beside its threads' own, the gradients of the keys may be
+// there once more, but not once for every head.
+func TestAttentionBackwardHoldsFewGradients(t *testing.T) {
+	const tokens, heads, kvHeads, headDim, threads = 2048, 32, 8, 128, 2
+	a := &kernels.AttentionShape{Heads: heads, KVHeads: kvHeads, HeadDim: headDim, Scale: 1,
+		Queries: []int{tokens}, Keys: []int{tokens}}
+	q := kernels.Matrix{Rows: tokens, Cols: heads * headDim, Stride: heads * headDim}
+	k := kernels.Matrix{Rows: tokens, Cols: kvHeads * headDim, Stride: kvHeads * headDim}
+	eachPath(t, threads, func(t *testing.T, be *cpu.Backend) {
+		counter := be.CountMemory()
+		counter.AttentionBackward(q, k, k, q, q, nil, q, k, k, a)
+		const gradients, perThread = 4 * 2 * tokens * kvHeads * headDim, 4 * 4 * tokens * headDim
+		if got, limit := counter.Scratch(), int64(gradients+threads*(perThread+1<<20)); got > limit {
+			t.Errorf("scratch is %d bytes, want at most %d", got, limit)
+		}
+	})
+}
+
 // A vocabulary's worth of exponentials is where sums in float32 would show.
 func TestCrossEntropyOfAVocabulary(t *testing.T) {
 	const rows, vocab = 3, 49152
@@ -134,6 +152,30 @@ func TestNaNPassesThrough(t *testing.T) {
 		be.Attention(y, make(kernels.F32, 2), randomMatrix(2, 19), spoiled(), randomMatrix(2, 19), a)
 		if got := y.Buf.(kernels.F32)[19]; got == got {
 			t.Errorf("Attention to a NaN key: got %g, want NaN", got)
+		}
+	})
+}
+
+// Zeros that fill tiles up are written anew: a NaN times zero is a NaN.
+func TestNaNDoesNotStayInScratch(t *testing.T) {
+	const tokens, heads, headDim = 300, 4, 16
+	long := &kernels.AttentionShape{Heads: heads, KVHeads: heads, HeadDim: headDim, Scale: 1,
+		Queries: []int{tokens}, Keys: []int{tokens}}
+	nan := zeroMatrix(tokens, heads*headDim)
+	for i := range numbers(nan) {
+		numbers(nan)[i] = float32(math.NaN())
+	}
+	m, lse := zeroMatrix(tokens, heads*headDim), make(kernels.F32, tokens*heads)
+	eachPath(t, 1, func(t *testing.T, be *cpu.Backend) {
+		for _, headDim := range []int{10, 16} {
+			ragged := &kernels.AttentionShape{Heads: 3, KVHeads: 1, HeadDim: headDim, Scale: 1,
+				Queries: []int{77}, Keys: []int{83}}
+			want := attend(newPath(t, 1, be.Path()), ragged)
+			be.Attention(m, lse, nan, nan, nan, long)
+			be.AttentionBackward(m, m, m, nan, nan, lse, nan, nan, nan, long)
+			for name, got := range attend(be, ragged) {
+				kernelstest.Close(t, got, want[name], 0, 0)
+			}
 		}
 	})
 }

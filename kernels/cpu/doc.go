@@ -4,7 +4,8 @@
 // (routines.tile), fed from packed panels: weights of any format become float32 on
 // the way. What is bound by exponentials or reductions runs through vector loops.
 // Both come in one set per instruction set ([Paths]): AVX-512 and AVX2 in assembly
-// that asmgen generates, and plain Go for everything else.
+// that asmgen generates, NEON in assembly that asmgen/neon generates, and plain Go for
+// everything else.
 //
 // Work is cut into units that write disjoint results and is handed out as threads
 // become free. Which unit adds what in which order never depends on the threads,
@@ -12,3 +13,4 @@
 package cpu
 
 //go:generate sh -c "cd asmgen && go run . -out ../routines_amd64.s -stubs ../stubs_amd64.go -pkg cpu"
+//go:generate sh -c "cd asmgen && go run ./neon -out ../routines_arm64.s -stubs ../stubs_arm64.go -pkg cpu"

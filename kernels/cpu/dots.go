@@ -4,6 +4,10 @@ import "bdlora/kernels"
 
 // dots: c[i, j] = alpha · x[i] · y[j], in which the rows of x and y are contiguous.
 func (b *Backend) dots(c, x, y operand, alpha float32, add bool) {
+	if y.format > kernels.FormatF16 {
+		b.codedDots(c, x, y, alpha, add)
+		return
+	}
 	chunk := clamp(ceilDiv(c.cols, 4*unitsThread*b.threads)*4, 4, 128)
 	b.each(c.rows*c.cols*x.cols, ceilDiv(c.cols, chunk), func(w *worker, unit int) {
 		sums := w.edgeTile(vectorLanes)

@@ -6,36 +6,29 @@ import (
 	"bdlora/kernels"
 )
 
-// Dropout computes y = x ⊙ mask/(1-p), or y += … if add.
+// The steps of the hash's argument from element to element; see
+// [kernels.Dropout.Keep].
+const (
+	dropRow    = 0x9e3779b97f4a7c15
+	dropColumn = 0xd1b54a32d192ed03
+)
+
+// Dropout computes y = x ⊙ mask/(1-p), or y += … if add. It is Keep with what the
+// columns of a row share taken out, compared as integers.
 func (b *Backend) Dropout(y, x kernels.Matrix, d kernels.Dropout, add bool) {
 	to := rowsOf("Dropout", "y", y, y.Rows, y.Cols)
 	from := rowsOf("Dropout", "x", x, y.Rows, y.Cols)
 	scale := float32(1 / (1 - d.P))
+	threshold := uint64(math.Ceil(d.P*(1<<53))) << 11
 	b.eachRow(y.Rows, y.Cols, func(w *worker, i int) {
-		kept := w.scratch.floats(y.Cols)
-		dropRow(kept, from.at(i), d, i)
-		if add {
-			b.routines.addScaled(to.at(i), kept, scale)
+		place := d.Key + uint64(i)*dropRow + uint64(d.FirstCol)*dropColumn
+		if !add {
+			b.routines.drop(to.at(i), from.at(i), place, threshold)
+			b.routines.scale(to.at(i), scale)
 			return
 		}
-		copy(to.at(i), kept)
-		b.routines.scale(to.at(i), scale)
+		kept := w.scratch.floats(y.Cols)
+		b.routines.drop(kept, from.at(i), place, threshold)
+		b.routines.addScaled(to.at(i), kept, scale)
 	})
-}
-
-// dropRow copies row i of x, with zeros where [kernels.Dropout.Keep] is false. It is
-// Keep with what all columns share taken out, compared as integers, and without a
-// branch, which no processor could foresee.
-func dropRow(kept, x []float32, d kernels.Dropout, i int) {
-	threshold := uint64(math.Ceil(d.P * (1 << 53)))
-	place := d.Key + uint64(i)*0x9e3779b97f4a7c15 + uint64(d.FirstCol)*0xd1b54a32d192ed03
-	for j, v := range x {
-		z := place
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
-		dropped := uint32((z>>11 - threshold) >> 63)
-		kept[j] = math.Float32frombits(math.Float32bits(v) & (dropped - 1))
-		place += 0xd1b54a32d192ed03
-	}
 }

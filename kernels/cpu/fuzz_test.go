@@ -7,11 +7,15 @@ import (
 
 	"bdlora/kernels"
 	"bdlora/kernels/cpu"
+	"bdlora/kernels/kernelstest"
 )
 
 func FuzzMatMulAVX512(f *testing.F)  { fuzzMatMul(f, "avx512") }
 func FuzzMatMulAVX2(f *testing.F)    { fuzzMatMul(f, "avx2") }
+func FuzzMatMulNEON(f *testing.F)    { fuzzMatMul(f, "neon") }
 func FuzzMatMulGeneric(f *testing.F) { fuzzMatMul(f, "generic") }
+
+func FuzzProducts(f *testing.F) { kernelstest.FuzzProducts(f, cpu.New(2), tolerance) }
 
 // fuzzMatMul holds every element to the bound of a float32 sum of k products in any
 // order, (k+2)·2⁻²⁴·Σ|terms|. A tolerance relative to the result would fail where

@@ -10,7 +10,7 @@ const (
 	chunkCols   = 256 // columns of c that a worker packs b for at a time
 	unitsThread = 4   // units a thread, so that a late thread costs a quarter
 	fewRows     = 4   // up to here products are dots: packing b costs more
-	narrow      = 64  // up to here a product does not repay packing its long side
+	narrow      = 160 // up to here a product does not repay packing its long side
 )
 
 // product: c = alpha·x·y, or c += alpha·x·y if add. x and c are float32.
@@ -23,6 +23,9 @@ func (b *Backend) product(c, x, y operand, alpha float32, add bool) {
 		}
 	case c.rows <= fewRows && x.col == 1 && y.row == 1 && c.col == 1:
 		b.dots(c, x, y.t(), alpha, add)
+	case b.unitFits(c, x, y):
+		b.segments = append(b.segments[:0], segment{x: x, y: y, alpha: alpha})
+		b.tiled(c, b.segments, add)
 	case c.cols <= narrow && c.rows > c.cols && x.col == 1:
 		b.tall(c, x, y, alpha, add)
 	case c.cols <= narrow && c.rows > c.cols && y.format == kernels.FormatF32:
@@ -35,11 +38,13 @@ func (b *Backend) product(c, x, y operand, alpha float32, add bool) {
 // wide packs x once for all and cuts c into chunks of columns, whose part of y each
 // worker packs for itself.
 func (b *Backend) wide(c, x, y operand, alpha float32, add bool) {
-	r := b.routines
+	r, inPlace := b.routines, c.rows <= narrow && y.format == kernels.FormatF32 && y.col == 1
+	if inPlace {
+		r = r.slimFor(c.cols)
+	}
 	b.shared.reset()
 	packed := b.packLanes(x, r.mr, alpha)
-	inPlace := c.rows <= narrow && y.format == kernels.FormatF32 && y.col == 1
-	chunk := r.nr * clamp(ceilDiv(ceilDiv(c.cols, r.nr), unitsThread*b.threads), 1, chunkCols/r.nr)
+	chunk := b.chunkOf(c.cols, r.nr)
 	b.each(c.rows*c.cols*x.cols, ceilDiv(c.cols, chunk), func(w *worker, unit int) {
 		j := unit * chunk
 		cols := min(chunk, c.cols-j)
@@ -50,6 +55,11 @@ func (b *Backend) wide(c, x, y operand, alpha float32, add bool) {
 			w.scratch.reset()
 		}
 	})
+}
+
+// chunkOf is how many columns of cols go together, in tiles of nr.
+func (b *Backend) chunkOf(cols, nr int) int {
+	return nr * clamp(ceilDiv(ceilDiv(cols, nr), unitsThread*b.threads), 1, chunkCols/nr)
 }
 
 // multiplyColumns brings y into panels for p and computes it.
@@ -74,10 +84,7 @@ func (r *routines) multiplyColumns(w *worker, p partial, y operand, inPlace bool
 // tall packs the few columns of y once for all and reads x, whose rows are
 // contiguous, in place.
 func (b *Backend) tall(c, x, y operand, alpha float32, add bool) {
-	r := b.routines
-	if r.slim != nil && c.cols <= r.slim.nr {
-		r = r.slim
-	}
+	r := b.routines.slimFor(c.cols)
 	b.shared.reset()
 	packed := b.packLanes(y.t(), r.nr, alpha)
 	tiles := clamp(ceilDiv(ceilDiv(c.rows, r.mr), unitsThread*b.threads), 1, rowTiles)
@@ -111,6 +118,20 @@ func (r *routines) multiplyRows(w *worker, p partial, x operand) {
 	p.a = r.packPanels(&w.scratch, x.part(whole, rest, 0, x.cols), mr)
 	r.multiply(w, p)
 }
+
+// slimFor are the slim routines for cols columns: those with the widest tiles, unless
+// narrower ones save a fifth of what is computed for nothing.
+func (r *routines) slimFor(cols int) *routines {
+	best := r
+	for i, s := range r.slim {
+		if i == 0 || 5*roundUp(cols, s.nr) < 4*roundUp(cols, best.nr) {
+			best = s
+		}
+	}
+	return best
+}
+
+func roundUp(n, d int) int { return ceilDiv(n, d) * d }
 
 func ceilDiv(n, d int) int { return (n + d - 1) / d }
 

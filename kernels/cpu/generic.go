@@ -22,6 +22,8 @@ func tileGeneric(steps int, a []float32, aLane, aStep int, b []float32, bStep in
 	}
 }
 
+func copyF32(dst, src []float32) { copy(dst, src) }
+
 // dotGeneric sums in four lanes, which the processor does at once.
 func dotGeneric(x, y []float32) float32 {
 	var lanes [4]float32
@@ -55,6 +57,14 @@ func largestGeneric(x []float32) float32 {
 	return most
 }
 
+func sumSquaresGeneric(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return sum
+}
+
 func addScaledGeneric(y, x []float32, factor float32) {
 	for i := range y {
 		y[i] += factor * x[i]
@@ -76,12 +86,6 @@ func scaledProductGeneric(y, x, gain []float32, factor float32) {
 func normBackwardGeneric(dx, dy, x, gain []float32, inv, pull float32) {
 	for i := range dx {
 		dx[i] += inv*gain[i]*dy[i] - pull*x[i]
-	}
-}
-
-func scoreBackwardGeneric(ds, p []float32, shift, factor float32) {
-	for i := range ds {
-		ds[i] = factor * p[i] * (ds[i] - shift)
 	}
 }
 
@@ -117,3 +121,28 @@ func swiGLUBackwardGeneric(dgate, dup, dy, gate, up []float32) {
 }
 
 func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
+
+func adamWGeneric(param, grad, m, v []float32, factors *[9]float32) {
+	gradScale, beta1, rest1, beta2, rest2 := factors[0], factors[1], factors[2], factors[3], factors[4]
+	unbias, eps, rate, decay := factors[5], factors[6], factors[7], factors[8]
+	for i := range param {
+		g := gradScale * grad[i]
+		m[i] = beta1*m[i] + rest1*g
+		v[i] = beta2*v[i] + rest2*g*g
+		root := float32(math.Sqrt(float64(unbias * v[i])))
+		param[i] -= decay*param[i] + rate*(m[i]/(root+eps))
+	}
+}
+
+// dropGeneric has no branch, which no processor could foresee.
+func dropGeneric(y, x []float32, place, threshold uint64) {
+	for i, v := range x {
+		z := place
+		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		z ^= z >> 31
+		dropped := uint32((z>>11 - threshold>>11) >> 63)
+		y[i] = math.Float32frombits(math.Float32bits(v) & (dropped - 1))
+		place += dropColumn
+	}
+}

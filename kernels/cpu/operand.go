@@ -7,11 +7,14 @@ import (
 )
 
 // operand is a matrix of a product as it lies in memory: element (i, j) is number
-// i·row + j·col of f32, or of u16 if the format has 16 bits. One of the strides is 1.
+// i·row + j·col of f32, or of u16 if the format has 16 bits, or that of weight from at
+// on if it has fewer. One of the strides is 1.
 type operand struct {
 	format     kernels.Format
 	f32        []float32
 	u16        []uint16
+	weight     *kernels.Weight
+	at         int
 	rows, cols int
 	row, col   int
 }
@@ -25,10 +28,10 @@ func matrixOperand(m kernels.Matrix) operand {
 }
 
 func weightOperand(w *kernels.Weight) operand {
-	if w.Format > kernels.FormatF16 {
-		panic(fmt.Sprintf("cpu: weight %s has format %d, want F32, BF16 or F16", w.Name, w.Format))
+	if w.Format > kernels.FormatNF4 {
+		panic(fmt.Sprintf("cpu: weight %s has format %d, want one up to NF4", w.Name, w.Format))
 	}
-	return operand{format: w.Format, f32: w.F32, u16: w.U16, rows: w.Rows, cols: w.Cols, row: w.Cols, col: 1}
+	return operand{format: w.Format, f32: w.F32, u16: w.U16, weight: w, rows: w.Rows, cols: w.Cols, row: w.Cols, col: 1}
 }
 
 // t is the transpose.
@@ -41,10 +44,13 @@ func (o operand) t() operand {
 func (o operand) part(i, rows, j, cols int) operand {
 	o.rows, o.cols = rows, cols
 	if start := i*o.row + j*o.col; rows > 0 && cols > 0 {
-		if o.format == kernels.FormatF32 {
+		switch o.format {
+		case kernels.FormatF32:
 			o.f32 = o.f32[start:]
-		} else {
+		case kernels.FormatBF16, kernels.FormatF16:
 			o.u16 = o.u16[start:]
+		default:
+			o.at += start
 		}
 	}
 	return o

@@ -11,11 +11,7 @@ func (b *Backend) SumSquares(x kernels.Buf) float64 {
 	numbers := floats(x)
 	sums := make([]float64, ceilDiv(len(numbers), unitWork))
 	b.eachSpan(len(numbers), func(from, to int) {
-		sum := 0.0
-		for _, v := range numbers[from:to] {
-			sum += float64(v) * float64(v)
-		}
-		sums[from/unitWork] = sum
+		sums[from/unitWork] = b.routines.sumSquares(numbers[from:to])
 	})
 	total := 0.0
 	for _, sum := range sums {
@@ -30,20 +26,27 @@ func (b *Backend) AdamW(param, grad, m, v kernels.Buf, step kernels.AdamW) {
 	checkLen("AdamW", "m", m.Len(), param.Len())
 	checkLen("AdamW", "v", v.Len(), param.Len())
 	params, grads, ms, vs := floats(param), floats(grad), floats(m), floats(v)
+	factors := adamWFactors(step)
 	b.eachSpan(len(params), func(from, to int) {
-		adamW(params[from:to], grads[from:to], ms[from:to], vs[from:to], step)
+		b.routines.adamW(params[from:to], grads[from:to], ms[from:to], vs[from:to], &factors)
 	})
 }
 
-func adamW(params, grads, ms, vs []float32, step kernels.AdamW) {
+// adamWFactors are what an element's update is made of, in the order in which
+// routines.adamW takes them:
+//
+//	g      = gradScale·grad
+//	m      = beta1·m + rest1·g
+//	v      = beta2·v + rest2·g²
+//	param −= decay·param + rate·m/(√(unbias·v) + eps)
+func adamWFactors(step kernels.AdamW) [9]float32 {
 	bias1 := 1 - math.Pow(step.Beta1, float64(step.T))
 	bias2 := 1 - math.Pow(step.Beta2, float64(step.T))
-	keep := 1 - step.LR*step.WeightDecay
-	for i := range params {
-		g := step.GradScale * float64(grads[i])
-		m := step.Beta1*float64(ms[i]) + (1-step.Beta1)*g
-		v := step.Beta2*float64(vs[i]) + (1-step.Beta2)*g*g
-		params[i] = float32(keep*float64(params[i]) - step.LR*(m/bias1)/(math.Sqrt(v/bias2)+step.Eps))
-		ms[i], vs[i] = float32(m), float32(v)
+	return [9]float32{
+		float32(step.GradScale),
+		float32(step.Beta1), float32(1 - step.Beta1),
+		float32(step.Beta2), float32(1 - step.Beta2),
+		float32(1 / bias2), float32(step.Eps),
+		float32(step.LR / bias1), float32(step.LR * step.WeightDecay),
 	}
 }

@@ -16,6 +16,10 @@ func (r *routines) pack(dst []float32, width int, x operand) {
 		r.bf16.pack(dst, width, x.u16, x)
 	case kernels.FormatF16:
 		r.f16.pack(dst, width, x.u16, x)
+	case kernels.FormatInt8:
+		r.int8.pack(dst, width, x.weight.Int8.Codes, x)
+	case kernels.FormatNF4:
+		r.nf4.pack(dst, width, x.weight.NF4.Codes, x)
 	}
 }
 
@@ -30,10 +34,7 @@ func (p *packing[T]) pack(dst []float32, width int, src []T, x operand) {
 		return
 	}
 	for s := range x.cols {
-		from, to := src[s*x.col:][:x.rows], dst[s*width:]
-		for i, v := range from {
-			to[i] = p.decode(v)
-		}
+		p.widenAll(dst[s*width:][:x.rows], src[s*x.col:][:x.rows])
 	}
 }
 
@@ -68,6 +69,8 @@ func (r *routines) widenRow(dst []float32, x operand, i int) {
 		r.bf16.widenAll(dst, x.u16[i*x.row:][:x.cols])
 	case kernels.FormatF16:
 		r.f16.widenAll(dst, x.u16[i*x.row:][:x.cols])
+	default:
+		x.weight.Decode(dst[:x.cols], x.at+i*x.row)
 	}
 }
 

@@ -10,14 +10,15 @@ type pool struct {
 
 	posted atomic.Uint64 // number of jobs so far
 	job    atomic.Pointer[job]
+	done   chan struct{} // a turn for whoever posted the job, from who ends its last unit
 	closed atomic.Bool
 }
 
 // worker is what one thread keeps from unit to unit.
 type worker struct {
 	scratch arena
-	tile    []float32   // see edgeTile
-	keys    []keyPanels // of attention's backward pass
+	tile    []float32 // see edgeTile
+	block   block     // of attention
 }
 
 // edgeTile is room for a tile; its first use decides how much.
@@ -40,7 +41,6 @@ type job struct {
 	run      func(w *worker, unit int)
 	next     atomic.Int64
 	finished atomic.Int64
-	done     chan struct{}
 }
 
 // spins is how often a thread looks for work before it parks: some 20 µs, as long
@@ -48,7 +48,7 @@ type job struct {
 const spins = 100
 
 func newPool(threads int, pause func()) *pool {
-	p := &pool{pause: pause}
+	p := &pool{pause: pause, done: make(chan struct{}, 1)}
 	for i := range threads {
 		p.workers = append(p.workers, &worker{})
 		if i > 0 {
@@ -74,18 +74,18 @@ func (p *pool) each(units int, run func(w *worker, unit int)) {
 		p.inline(units, run)
 		return
 	}
-	j := &job{units: units, run: run, done: make(chan struct{})}
+	j := &job{units: units, run: run}
 	p.job.Store(j)
 	p.posted.Add(1)
 	p.wake()
-	j.work(p.workers[0])
+	p.work(j, p.workers[0])
 	for range spins {
 		if j.finished.Load() == int64(units) {
 			break
 		}
 		p.pause()
 	}
-	<-j.done
+	<-p.done
 	p.job.Store(nil)
 }
 
@@ -113,7 +113,7 @@ func (p *pool) help(h *helper, w *worker) {
 			return
 		}
 		if j := p.job.Load(); j != nil {
-			j.work(w)
+			p.work(j, w)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func (p *pool) await(h *helper, seen uint64) uint64 {
 	return p.posted.Load()
 }
 
-func (j *job) work(w *worker) {
+func (p *pool) work(j *job, w *worker) {
 	for {
 		unit := int(j.next.Add(1)) - 1
 		if unit >= j.units {
@@ -142,7 +142,7 @@ func (j *job) work(w *worker) {
 		w.scratch.reset()
 		j.run(w, unit)
 		if j.finished.Add(1) == int64(j.units) {
-			close(j.done)
+			p.done <- struct{}{}
 		}
 	}
 }

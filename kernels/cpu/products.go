@@ -6,19 +6,47 @@ import (
 	"bdlora/kernels"
 )
 
-// Linear computes y = x·wᵀ. Up to four rows, as in generation, it streams through w
-// once; more pay for decoding w into panels.
-func (b *Backend) Linear(y, x kernels.Matrix, w *kernels.Weight) {
+// Linear computes y = x·wᵀ, plus addends. Up to four rows, as in generation, it
+// streams through w once; more pay for packing w.
+func (b *Backend) Linear(y, x kernels.Matrix, w *kernels.Weight, addends ...kernels.Addend) {
 	checkShape("Linear", "x", x, y.Rows, w.Cols)
 	checkShape("Linear", "y", y, x.Rows, w.Rows)
-	b.product(matrixOperand(y), matrixOperand(x), weightOperand(w).t(), 1, false)
+	b.sum("Linear", y, x, weightOperand(w).t(), false, addends)
 }
 
-// LinearBackward computes dx = dy·w, or dx += dy·w if add.
-func (b *Backend) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add bool) {
+// LinearBackward computes dx = dy·w, or dx += dy·w if add, plus addends.
+func (b *Backend) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add bool, addends ...kernels.Addend) {
 	checkShape("LinearBackward", "dy", dy, dx.Rows, w.Rows)
 	checkShape("LinearBackward", "dx", dx, dy.Rows, w.Cols)
-	b.product(matrixOperand(dx), matrixOperand(dy), weightOperand(w), 1, add)
+	b.sum("LinearBackward", dx, dy, weightOperand(w), add, addends)
+}
+
+// sum: c = x·y + Σ addends, or c += … if add. The matrix unit takes them in one go,
+// while c is near; otherwise they are products of their own.
+func (b *Backend) sum(kernel string, c, x kernels.Matrix, y operand, add bool, addends []kernels.Addend) {
+	to, from := matrixOperand(c), matrixOperand(x)
+	fits := b.unitFits(to, from, y)
+	b.segments = append(b.segments[:0], segment{x: from, y: y, alpha: 1})
+	for _, a := range addends {
+		checkAddend(kernel, c, a)
+		fits = fits && !a.A.Trans
+		b.segments = append(b.segments, segment{matrixOperand(a.A), matrixOperand(a.B), float32(a.Alpha), a.Col})
+	}
+	if fits {
+		b.tiled(to, b.segments, add)
+		return
+	}
+	b.product(to, from, y, 1, add)
+	for _, a := range addends {
+		b.product(to.part(0, to.rows, a.Col, a.B.Cols), matrixOperand(a.A), matrixOperand(a.B), float32(a.Alpha), true)
+	}
+}
+
+func checkAddend(kernel string, c kernels.Matrix, a kernels.Addend) {
+	if end := a.Col + a.B.Cols; a.Col < 0 || end > c.Cols {
+		panic(fmt.Sprintf("cpu: %s: addend to columns [%d, %d), want some of %d", kernel, a.Col, end, c.Cols))
+	}
+	checkShape(kernel, "an addend's a", a.A, c.Rows, a.B.Rows)
 }
 
 // MatMul computes c = alpha·a·b, or c += alpha·a·b if add. Where one side is as

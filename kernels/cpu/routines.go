@@ -9,33 +9,37 @@ import (
 // routines are the inner loops of one instruction set. Slices that a routine walks
 // together have equal lengths; none of them overlaps another except where said.
 type routines struct {
-	path    string
-	mr, nr  int // rows and columns of a tile
-	keyTile int // keys of a tile of attention, a multiple of both or nearly
+	path   string
+	mr, nr int // rows and columns of a tile
 
-	// slim, if not nil, is better at products of at most slim.nr columns: half of a
-	// wide tile would compute nothing.
-	slim *routines
+	// slim are the same routines with tiles for products with a short side, the
+	// widest tiles first. Their rows fit into the ways of the level 1 cache, however
+	// far apart those of a matrix read in place are.
+	slim []*routines
 
 	// tile: c[i, j] = Σ_s a[i·aLane + s·aStep] · b[s·bStep + j], or c += … if add,
 	// for i < mr and j < nr, summed in the order of the steps.
-	tile func(steps int, a []float32, aLane, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+	tile tile
+
+	strips strips // tiles of attention
 
 	f32  packing[float32]
 	bf16 packing[uint16]
 	f16  packing[uint16]
+	int8 coding[int8]
+	nf4  coding[byte]
 
 	dot     func(x, y []float32) float32    // Σ x·y
 	dot3    func(x, y, z []float32) float32 // Σ x·y·z
 	largest func(x []float32) float32       // −∞ of none
+	// sumSquares: Σ x² in float64.
+	sumSquares func(x []float32) float64
 
 	addScaled     func(y, x []float32, factor float32)       // y += factor·x
 	scale         func(y []float32, factor float32)          // y *= factor
 	scaledProduct func(y, x, gain []float32, factor float32) // y = factor·x⊙gain; y may be x
 	// normBackward: dx += inv·gain⊙dy − pull·x.
 	normBackward func(dx, dy, x, gain []float32, inv, pull float32)
-	// scoreBackward: ds = factor·p⊙(ds − shift).
-	scoreBackward func(ds, p []float32, shift, factor float32)
 	// rotate: (a, b) = (a⊙cos − b⊙sin, b⊙cos + a⊙sin).
 	rotate func(a, b, cos, sin []float32)
 
@@ -45,7 +49,42 @@ type routines struct {
 	// swiGLUBackward: dgate may be gate and dup may be up.
 	swiGLUBackward func(dgate, dup, dy, gate, up []float32)
 
+	// What lies between the products of attention. Matrices have rows rows, as many
+	// as whole tiles of strips, row numbers apart, and as many columns as their last
+	// operand is long: whole vectors. A nil loop is one that the instruction set has
+	// not: the others make it up, row by row.
+	//
+	// softmax takes the columns of scores one step on in the running softmax of
+	// FlashAttention: shrink = exp(largest − the new largest), largest becomes that,
+	// scores = exp(scores − largest), and sum = shrink·sum + the sums of scores.
+	softmax func(scores []float32, row, rows int, largest, sum, shrink []float32)
+	// softmaxBackward: p = exp(p − lse), ds = p⊙(ds − pull).
+	softmaxBackward func(p, ds []float32, row, rows int, lse, pull []float32)
+	// scaleColumns: y = y⊙factors.
+	scaleColumns func(y []float32, row, rows int, factors []float32)
+
+	// adamW: a step with the factors of adamWFactors.
+	adamW func(param, grad, m, v []float32, factors *[9]float32)
+	// drop: y = x where the hash of place + i·dropColumn has its upper 53 bits at or
+	// above those of threshold, 0 elsewhere. The lower bits of threshold are zeros.
+	drop func(y, x []float32, place, threshold uint64)
+
+	unit *matrixUnit // nil if the processor has none
+
+	peak peak                      // what PeakRate measures
+	read func(x []float32) float32 // what ReadRate measures: reads x, whose length is a multiple of 64
+
 	pause func() // a breath while spinning
+}
+
+// tile is the inner loop of a product.
+type tile func(steps int, a []float32, aLane, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+
+// tiled is r with another tile.
+func (r *routines) tiled(mr, nr int, t tile) *routines {
+	other := *r
+	other.mr, other.nr, other.tile, other.slim = mr, nr, t, nil
+	return &other
 }
 
 // packing are the loops that read numbers of one storage format. A nil loop is one
@@ -73,22 +112,29 @@ const vectorLanes = 8
 // generic are the routines in plain Go.
 func generic() *routines {
 	return &routines{
-		path: "generic", mr: 4, nr: 4, keyTile: 64, tile: tileGeneric,
-		f32:            packing[float32]{decode: func(x float32) float32 { return x }},
+		path: "generic", mr: 4, nr: 4, tile: tileGeneric,
+		strips:         strips{rows: 4, lanes: 4, tiles: []tile{tileGeneric}},
+		f32:            packing[float32]{widen: copyF32, decode: func(x float32) float32 { return x }},
 		bf16:           packing[uint16]{decode: kernels.BF16ToFloat32},
 		f16:            packing[uint16]{decode: kernels.F16ToFloat32},
+		int8:           coding[int8]{},
+		nf4:            coding[byte]{block: kernels.NF4Block, packed: 1},
 		dot:            dotGeneric,
 		dot3:           dot3Generic,
 		largest:        largestGeneric,
+		sumSquares:     sumSquaresGeneric,
 		addScaled:      addScaledGeneric,
 		scale:          scaleGeneric,
 		scaledProduct:  scaledProductGeneric,
 		normBackward:   normBackwardGeneric,
-		scoreBackward:  scoreBackwardGeneric,
 		rotate:         rotateGeneric,
 		expSum:         expSumGeneric,
 		swiGLU:         swiGLUGeneric,
 		swiGLUBackward: swiGLUBackwardGeneric,
+		adamW:          adamWGeneric,
+		drop:           dropGeneric,
+		peak:           peak{"plain Go multiply-adds", peakGeneric, 2 * 8},
+		read:           readGeneric,
 		pause:          runtime.Gosched,
 	}
 }

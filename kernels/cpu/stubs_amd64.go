@@ -9,10 +9,40 @@ package cpu
 //go:noescape
 func tileAVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
+// tile4x8AVX2 computes a [4, 8] tile of c; see routines.tile.
+//
+//go:noescape
+func tile4x8AVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+
+// tile4x16AVX2 computes a [4, 16] tile of c; see routines.tile.
+//
+//go:noescape
+func tile4x16AVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+
+// tile4x24AVX2 computes a [4, 24] tile of c; see routines.tile.
+//
+//go:noescape
+func tile4x24AVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+
 // tileAVX512 computes a [14, 32] tile of c; see routines.tile.
 //
 //go:noescape
 func tileAVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+
+// tile8x16AVX512 computes a [8, 16] tile of c; see routines.tile.
+//
+//go:noescape
+func tile8x16AVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+
+// tile8x32AVX512 computes a [8, 32] tile of c; see routines.tile.
+//
+//go:noescape
+func tile8x32AVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
+
+// tile8x48AVX512 computes a [8, 48] tile of c; see routines.tile.
+//
+//go:noescape
+func tile8x48AVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
 // interleave8F32AVX2 is packing.interleave8. Steps beyond a
 // multiple of 8 are left out.
@@ -88,6 +118,11 @@ func dotAVX2(x []float32, y []float32) float32
 //go:noescape
 func dot3AVX2(x []float32, y []float32, z []float32) float32
 
+// sumSquaresAVX2 is routines.sumSquares.
+//
+//go:noescape
+func sumSquaresAVX2(x []float32) float64
+
 // largestAVX2 is routines.largest.
 //
 //go:noescape
@@ -113,11 +148,6 @@ func scaledProductAVX2(y []float32, x []float32, gain []float32, factor float32)
 //go:noescape
 func normBackwardAVX2(dx []float32, dy []float32, x []float32, gain []float32, inv float32, pull float32)
 
-// scoreBackwardAVX2 is routines.scoreBackward.
-//
-//go:noescape
-func scoreBackwardAVX2(ds []float32, p []float32, shift float32, factor float32)
-
 // rotateAVX2 is routines.rotate.
 //
 //go:noescape
@@ -137,6 +167,212 @@ func swiGLUAVX2(y []float32, gate []float32, up []float32)
 //
 //go:noescape
 func swiGLUBackwardAVX2(dgate []float32, dup []float32, dy []float32, gate []float32, up []float32)
+
+// adamWAVX2 is routines.adamW.
+//
+//go:noescape
+func adamWAVX2(param []float32, grad []float32, m []float32, v []float32, factors *[9]float32)
+
+// dropAVX2 is routines.drop.
+//
+//go:noescape
+func dropAVX2(y []float32, x []float32, place uint64, threshold uint64)
+
+// softmaxAVX2 is routines.softmax.
+//
+//go:noescape
+func softmaxAVX2(scores []float32, row int, rows int, largest []float32, sum []float32, shrink []float32)
+
+// softmaxBackwardAVX2 is routines.softmaxBackward.
+//
+//go:noescape
+func softmaxBackwardAVX2(p []float32, ds []float32, row int, rows int, lse []float32, pull []float32)
+
+// scaleColumnsAVX2 is routines.scaleColumns.
+//
+//go:noescape
+func scaleColumnsAVX2(y []float32, row int, rows int, factors []float32)
+
+// dotAVX512 is routines.dot.
+//
+//go:noescape
+func dotAVX512(x []float32, y []float32) float32
+
+// dot3AVX512 is routines.dot3.
+//
+//go:noescape
+func dot3AVX512(x []float32, y []float32, z []float32) float32
+
+// sumSquaresAVX512 is routines.sumSquares.
+//
+//go:noescape
+func sumSquaresAVX512(x []float32) float64
+
+// largestAVX512 is routines.largest.
+//
+//go:noescape
+func largestAVX512(x []float32) float32
+
+// addScaledAVX512 is routines.addScaled.
+//
+//go:noescape
+func addScaledAVX512(y []float32, x []float32, factor float32)
+
+// scaleAVX512 is routines.scale.
+//
+//go:noescape
+func scaleAVX512(y []float32, factor float32)
+
+// scaledProductAVX512 is routines.scaledProduct.
+//
+//go:noescape
+func scaledProductAVX512(y []float32, x []float32, gain []float32, factor float32)
+
+// normBackwardAVX512 is routines.normBackward.
+//
+//go:noescape
+func normBackwardAVX512(dx []float32, dy []float32, x []float32, gain []float32, inv float32, pull float32)
+
+// rotateAVX512 is routines.rotate.
+//
+//go:noescape
+func rotateAVX512(a []float32, b []float32, cos []float32, sin []float32)
+
+// expSumAVX512 is routines.expSum.
+//
+//go:noescape
+func expSumAVX512(y []float32, x []float32, factor float32, shift float32) float32
+
+// swiGLUAVX512 is routines.swiGLU.
+//
+//go:noescape
+func swiGLUAVX512(y []float32, gate []float32, up []float32)
+
+// swiGLUBackwardAVX512 is routines.swiGLUBackward.
+//
+//go:noescape
+func swiGLUBackwardAVX512(dgate []float32, dup []float32, dy []float32, gate []float32, up []float32)
+
+// adamWAVX512 is routines.adamW.
+//
+//go:noescape
+func adamWAVX512(param []float32, grad []float32, m []float32, v []float32, factors *[9]float32)
+
+// dropAVX512 is routines.drop.
+//
+//go:noescape
+func dropAVX512(y []float32, x []float32, place uint64, threshold uint64)
+
+// softmaxAVX512 is routines.softmax.
+//
+//go:noescape
+func softmaxAVX512(scores []float32, row int, rows int, largest []float32, sum []float32, shrink []float32)
+
+// softmaxBackwardAVX512 is routines.softmaxBackward.
+//
+//go:noescape
+func softmaxBackwardAVX512(p []float32, ds []float32, row int, rows int, lse []float32, pull []float32)
+
+// scaleColumnsAVX512 is routines.scaleColumns.
+//
+//go:noescape
+func scaleColumnsAVX512(y []float32, row int, rows int, factors []float32)
+
+// interleave8Int8AVX2 is coding.interleave8.
+//
+//go:noescape
+func interleave8Int8AVX2(dst []float32, dstStep int, src []int8, lane int, steps int, scales [8]float32)
+
+// copyRows8Int8AVX2 is coding.copyRows8.
+//
+//go:noescape
+func copyRows8Int8AVX2(dst []float32, dstStep int, src []int8, srcStep int, lanes int, scales [8]float32)
+
+// dotInt8AVX2 is coding.dot.
+//
+//go:noescape
+func dotInt8AVX2(x []float32, src []int8, scales []float32) float32
+
+// interleave8NF4AVX2 is coding.interleave8.
+//
+//go:noescape
+func interleave8NF4AVX2(dst []float32, dstStep int, src []byte, lane int, steps int, scales [8]float32)
+
+// copyRows8NF4AVX2 is coding.copyRows8.
+//
+//go:noescape
+func copyRows8NF4AVX2(dst []float32, dstStep int, src []byte, srcStep int, lanes int, scales [8]float32)
+
+// dotNF4AVX2 is coding.dot.
+//
+//go:noescape
+func dotNF4AVX2(x []float32, src []byte, scales []float32) float32
+
+// interleave8NF4AVX512 is coding.interleave8.
+//
+//go:noescape
+func interleave8NF4AVX512(dst []float32, dstStep int, src []byte, lane int, steps int, scales [8]float32)
+
+// copyRows8NF4AVX512 is coding.copyRows8.
+//
+//go:noescape
+func copyRows8NF4AVX512(dst []float32, dstStep int, src []byte, srcStep int, lanes int, scales [8]float32)
+
+// dotNF4AVX512 is coding.dot.
+//
+//go:noescape
+func dotNF4AVX512(x []float32, src []byte, scales []float32) float32
+
+// roundRowsAVX512 is one of matrixUnit.splitRows.
+//
+//go:noescape
+func roundRowsAVX512(dst []float32, src []float32, lane int, rounds int, factor float32)
+
+// roundLanesAVX512 is one of matrixUnit.splitLanes.
+//
+//go:noescape
+func roundLanesAVX512(dst []float32, src []float32, step int, rounds int, factor float32)
+
+// splitRows2AVX512 is one of matrixUnit.splitRows.
+//
+//go:noescape
+func splitRows2AVX512(dst []float32, src []float32, lane int, rounds int, factor float32)
+
+// splitLanes2AVX512 is one of matrixUnit.splitLanes.
+//
+//go:noescape
+func splitLanes2AVX512(dst []float32, src []float32, step int, rounds int, factor float32)
+
+// splitRows3AVX512 is one of matrixUnit.splitRows.
+//
+//go:noescape
+func splitRows3AVX512(dst []float32, src []float32, lane int, rounds int, factor float32)
+
+// splitLanes3AVX512 is one of matrixUnit.splitLanes.
+//
+//go:noescape
+func splitLanes3AVX512(dst []float32, src []float32, step int, rounds int, factor float32)
+
+// interleaveWordsAVX512 is matrixUnit.interleaveWords.
+//
+//go:noescape
+func interleaveWordsAVX512(dst []float32, src []uint16, step int, rounds int)
+
+// transposeWordsAVX512 is matrixUnit.transposeWords.
+//
+//go:noescape
+func transposeWordsAVX512(dst []float32, src []uint16, lane int, rounds int)
+
+// peakAVX2 is routines.peak.
+func peakAVX2(rounds int) float32
+
+// peakAVX512 is routines.peak.
+func peakAVX512(rounds int) float32
+
+// readAVX2 is routines.read.
+//
+//go:noescape
+func readAVX2(x []float32) float32
 
 // pauseAVX2 tells the processor that the caller spins.
 func pauseAVX2()

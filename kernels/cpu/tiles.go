@@ -30,16 +30,35 @@ func (r *routines) multiply(w *worker, p partial) {
 func (r *routines) edge(w *worker, p partial, i, j int, a, b []float32) {
 	tile := w.edgeTile(r.mr * r.nr)
 	r.tile(p.steps, a, p.a.lane, p.a.step, b, p.b.step, tile, r.nr, false)
-	rows, cols := min(r.mr, p.c.rows-i), min(r.nr, p.c.cols-j)
-	for x := range rows {
-		to, from := p.c.f32[(i+x)*p.c.row+j*p.c.col:], tile[x*r.nr:][:cols]
-		if p.add {
-			for y, v := range from {
-				to[y*p.c.col] += v
-			}
+	c := p.c.part(i, min(r.mr, p.c.rows-i), j, min(r.nr, p.c.cols-j))
+	if c.col == 1 {
+		r.moveRows(c, tile, p.add)
+	} else {
+		moveCols(c, tile, r.nr, p.add)
+	}
+}
+
+// moveRows sets c, whose rows are contiguous, to its part of a tile, or adds that.
+func (r *routines) moveRows(c operand, tile []float32, add bool) {
+	for x := range c.rows {
+		to, from := c.f32[x*c.row:][:c.cols], tile[x*r.nr:][:c.cols]
+		if add {
+			r.addScaled(to, from, 1)
 		} else {
-			for y, v := range from {
-				to[y*p.c.col] = v
+			copy(to, from)
+		}
+	}
+}
+
+// moveCols is moveRows for a c whose columns are contiguous.
+func moveCols(c operand, tile []float32, nr int, add bool) {
+	for y := range c.cols {
+		to := c.f32[y*c.col:][:c.rows]
+		for x := range to {
+			if add {
+				to[x] += tile[x*nr+y]
+			} else {
+				to[x] = tile[x*nr+y]
 			}
 		}
 	}

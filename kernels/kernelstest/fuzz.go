@@ -21,7 +21,7 @@ func FuzzProducts(f *testing.F, be kernels.Backend, tolerance float64) {
 			t.Skip("alpha may overflow the product")
 		}
 		l := newLab(be, tolerance)
-		l.terms = float64(max(k, n)) * math.Max(1, math.Abs(float64(alpha)))
+		l.terms = float64(max(k, n)+2*mostRank) * math.Max(1, math.Abs(float64(alpha)))
 		l.tryProducts(t, int(m), int(k)+1, int(n)+1, choice, float64(alpha))
 	})
 }
@@ -38,8 +38,25 @@ func (l lab) tryProducts(t testing.TB, m, k, n int, choice uint16, alpha float64
 	add := draw(2) == 1
 	c := layout(draw(2))
 	a, b := layout(draw(3)), layout(draw(3))
-	w := newWeight(formats[draw(3)], n, k)
+	w := newWeight(formats[draw(len(formats))], n, k)
+	first, second := draw(8), draw(8)
 	l.tryMatMul(t, m, k, n, [3]layout{c, a, b}, alpha, add)
-	l.tryLinear(t, m, w, c)
-	l.tryLinearBackward(t, m, w, c, add)
+	l.tryLinear(t, m, w, c, drawAddends(n, first, second, alpha, a, b)...)
+	l.tryLinearBackward(t, m, w, c, add, drawAddends(k, first, second, alpha, a, b)...)
+}
+
+const mostRank = 36 // of an addend
+
+// drawAddends returns up to two addends, of rank up to mostRank, of a result of all
+// columns. first and second, from 0 to 7, say which; 0 is none.
+func drawAddends(all, first, second int, alpha float64, a, b layout) []addend {
+	var addends []addend
+	for _, choice := range []int{first, second} {
+		if choice > 0 {
+			from := (choice - 1) * all / 8
+			cols := max(1, (all-from)/choice)
+			addends = append(addends, addend{col: from, cols: cols, k: choice * mostRank / 7, alpha: alpha, a: a, b: b})
+		}
+	}
+	return addends
 }

@@ -84,6 +84,7 @@ func dot(a, b []float64) (sum float64) {
 
 var pairs = []pair{
 	{"Linear", [][2]int{{3, 5}}, [2]int{3, 4}, runLinear},
+	{"LinearAddends", [][2]int{{3, 5}, {2, 5}, {3, 2}}, [2]int{3, 4}, runAdapted},
 	{"MatMul", [][2]int{{3, 5}, {5, 2}}, [2]int{3, 2}, runMatMul},
 	{"RMSNorm", [][2]int{{3, 5}}, [2]int{3, 5}, runRMSNorm},
 	{"RoPE", [][2]int{{4, 12}}, [2]int{4, 12}, runRoPE},
@@ -98,6 +99,22 @@ func runLinear(be kernels.Backend, y kernels.Matrix, x []kernels.Matrix, dy kern
 	be.Linear(y, x[0], w)
 	if dx != nil {
 		be.LinearBackward(dx[0], dy, w, false)
+	}
+}
+
+// A LoRA adapter on the last columns of a linear: inputs are x, A and B.
+func runAdapted(be kernels.Backend, y kernels.Matrix, x []kernels.Matrix, dy kernels.Matrix, dx []kernels.Matrix) {
+	const col, s = 1, -1.5
+	w, a, b := newWeight(kernels.FormatBF16, 4, 5), x[1], x[2]
+	h, dh := zeros(be, y.Rows, a.Rows), zeros(be, y.Rows, a.Rows)
+	be.MatMul(h, 1, x[0], a.T(), false)
+	be.Linear(y, x[0], w, kernels.Addend{Col: col, Alpha: s, A: h, B: b.T()})
+	if dx != nil {
+		adapted := dy.ColRange(col, y.Cols)
+		be.MatMul(dh, s, adapted, b, false)
+		be.MatMul(dx[1], 1, dh.T(), x[0], false)
+		be.MatMul(dx[2], s, adapted.T(), h, false)
+		be.LinearBackward(dx[0], dy, w, false, kernels.Addend{Alpha: 1, A: dh, B: a})
 	}
 }
 

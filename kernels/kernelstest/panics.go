@@ -31,13 +31,21 @@ func checkProductPanics(t testing.TB, l lab) {
 	be := l.be
 	m := func(rows, cols int) kernels.Matrix { return zeros(be, rows, cols) }
 	w := newWeight(kernels.FormatBF16, 3, 4)
+	addend := func(col, rows, k, inner, cols int) kernels.Addend {
+		return kernels.Addend{Col: col, Alpha: 1, A: m(rows, k), B: m(inner, cols)}
+	}
 	for name, f := range map[string]func(){
 		"Linear, x too narrow":           func() { be.Linear(m(2, 3), m(2, 5), w) },
 		"Linear, y too narrow":           func() { be.Linear(m(2, 2), m(2, 4), w) },
 		"Linear, y too short":            func() { be.Linear(m(1, 3), m(2, 4), w) },
+		"Linear, addend's A too short":   func() { be.Linear(m(2, 3), m(2, 4), w, addend(0, 1, 5, 5, 3)) },
+		"Linear, addend's A too narrow":  func() { be.Linear(m(2, 3), m(2, 4), w, addend(0, 2, 4, 5, 3)) },
+		"Linear, addend too far left":    func() { be.Linear(m(2, 3), m(2, 4), w, addend(-1, 2, 5, 5, 2)) },
+		"Linear, addend too far right":   func() { be.Linear(m(2, 3), m(2, 4), w, addend(2, 2, 5, 5, 2)) },
 		"LinearBackward, dx too wide":    func() { be.LinearBackward(m(2, 5), m(2, 3), w, false) },
 		"LinearBackward, dy too short":   func() { be.LinearBackward(m(2, 4), m(1, 3), w, false) },
 		"LinearBackward, dy too wide":    func() { be.LinearBackward(m(2, 4), m(2, 4), w, true) },
+		"LinearBackward, addend":         func() { be.LinearBackward(m(2, 4), m(2, 3), w, true, addend(2, 2, 5, 5, 3)) },
 		"MatMul, a too narrow":           func() { be.MatMul(m(2, 3), 1, m(2, 4), m(5, 3), false) },
 		"MatMul, a too short":            func() { be.MatMul(m(2, 3), 1, m(1, 4), m(4, 3), false) },
 		"MatMul, b too narrow":           func() { be.MatMul(m(2, 3), 1, m(2, 4), m(4, 2), true) },

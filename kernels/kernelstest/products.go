@@ -11,6 +11,8 @@ var productChecks = []check{
 	{"Linear", checkLinear},
 	{"LinearBackward", checkLinearBackward},
 	{"LinearLarge", checkLinearLarge},
+	{"LinearAddends", checkLinearAddends},
+	{"LinearBackwardAddends", checkLinearBackwardAddends},
 	{"MatMul", checkMatMul},
 	{"MatMulLarge", checkMatMulLarge},
 }
@@ -32,15 +34,27 @@ var productSizes = []struct{ m, k, n int }{
 	{33, 65, 70},
 	{3, 31, 129},
 	{67, 16, 15},
+	{4, 1, 52},
+	{3, 192, 37}, // whole blocks of NF4
+	{40, 320, 136},
 }
 
 // largeSize crosses the borders of the blocks that keep a product in the caches.
 var largeSize = struct{ m, k, n int }{150, 300, 530}
 
-var formats = []kernels.Format{kernels.FormatF32, kernels.FormatBF16, kernels.FormatF16}
+var formats = []kernels.Format{
+	kernels.FormatF32, kernels.FormatBF16, kernels.FormatF16, kernels.FormatInt8, kernels.FormatNF4,
+}
 
 // newWeight is a weight of normally distributed numbers, rounded to the format.
 func newWeight(format kernels.Format, rows, cols int) *kernels.Weight {
+	if format > kernels.FormatF16 {
+		w, err := newWeight(kernels.FormatF32, rows, cols).Quantize(format, 1)
+		if err != nil {
+			panic(err) // the numbers are finite
+		}
+		return w
+	}
 	name := fmt.Sprintf("weight [%d, %d] %v", rows, cols, format)
 	w := &kernels.Weight{Name: name, Format: format, Rows: rows, Cols: cols}
 	for _, x := range normals(name, rows*cols) {
@@ -62,7 +76,9 @@ func checkLinear(t testing.TB, l lab) {
 			l.tryLinear(t, s.m, newWeight(format, s.n, s.k), packed)
 			l.tryLinear(t, s.m, newWeight(format, s.n, s.k), strided)
 		}
-		l.tryLinear(t, s.m, newWeight(kernels.FormatBF16, s.n+3, s.k).RowRange(2, s.n+2), strided)
+		for _, format := range formats {
+			l.tryLinear(t, s.m, newWeight(format, s.n+3, s.k).RowRange(2, s.n+2), strided)
+		}
 	}
 }
 
@@ -72,7 +88,9 @@ func checkLinearBackward(t testing.TB, l lab) {
 			l.tryLinearBackward(t, s.m, newWeight(format, s.n, s.k), packed, false)
 			l.tryLinearBackward(t, s.m, newWeight(format, s.n, s.k), strided, true)
 		}
-		l.tryLinearBackward(t, s.m, newWeight(kernels.FormatBF16, s.n+3, s.k).RowRange(2, s.n+2), strided, false)
+		for _, format := range formats {
+			l.tryLinearBackward(t, s.m, newWeight(format, s.n+3, s.k).RowRange(2, s.n+2), strided, false)
+		}
 	}
 }
 
@@ -84,26 +102,26 @@ func checkLinearLarge(t testing.TB, l lab) {
 	}
 }
 
-func (l lab) tryLinear(t testing.TB, tokens int, w *kernels.Weight, lay layout) {
+func (l lab) tryLinear(t testing.TB, tokens int, w *kernels.Weight, lay layout, addends ...addend) {
 	t.Helper()
 	operands := []operand{
 		newOperand("y", overwrote, tokens, w.Rows, lay),
 		newOperand("x", source, tokens, w.Cols, lay),
 	}
-	l.try(t, operands, func(be kernels.Backend, m []kernels.Matrix) float64 {
-		be.Linear(m[0], m[1], w)
+	l.try(t, append(operands, operandsOf(addends, tokens)...), func(be kernels.Backend, m []kernels.Matrix) float64 {
+		be.Linear(m[0], m[1], w, bind(addends, m[2:])...)
 		return 0
 	})
 }
 
-func (l lab) tryLinearBackward(t testing.TB, tokens int, w *kernels.Weight, lay layout, add bool) {
+func (l lab) tryLinearBackward(t testing.TB, tokens int, w *kernels.Weight, lay layout, add bool, addends ...addend) {
 	t.Helper()
 	operands := []operand{
 		newOperand("dx", destination(add), tokens, w.Cols, lay),
 		newOperand("dy", source, tokens, w.Rows, lay),
 	}
-	l.try(t, operands, func(be kernels.Backend, m []kernels.Matrix) float64 {
-		be.LinearBackward(m[0], m[1], w, add)
+	l.try(t, append(operands, operandsOf(addends, tokens)...), func(be kernels.Backend, m []kernels.Matrix) float64 {
+		be.LinearBackward(m[0], m[1], w, add, bind(addends, m[2:])...)
 		return 0
 	})
 }

@@ -35,8 +35,8 @@ func (b *alphaIgnored) MatMul(c kernels.Matrix, _ float64, x, y kernels.Matrix, 
 
 type gapWritten struct{ float32Ref }
 
-func (b *gapWritten) Linear(y, x kernels.Matrix, w *kernels.Weight) {
-	b.float32Ref.Linear(y, x, w)
+func (b *gapWritten) Linear(y, x kernels.Matrix, w *kernels.Weight, addends ...kernels.Addend) {
+	b.float32Ref.Linear(y, x, w, addends...)
 	if y.Rows > 1 && y.Stride > y.Cols {
 		y.Buf.(kernels.F32)[y.Cols] = 0
 	}
@@ -44,11 +44,27 @@ func (b *gapWritten) Linear(y, x kernels.Matrix, w *kernels.Weight) {
 
 type sourceWritten struct{ float32Ref }
 
-func (b *sourceWritten) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add bool) {
-	b.float32Ref.LinearBackward(dx, dy, w, add)
+func (b *sourceWritten) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add bool, addends ...kernels.Addend) {
+	b.float32Ref.LinearBackward(dx, dy, w, add, addends...)
 	if dy.Rows > 0 {
 		dy.Buf.(kernels.F32)[0] *= 2
 	}
+}
+
+type addendMoved struct{ float32Ref }
+
+func (b *addendMoved) Linear(y, x kernels.Matrix, w *kernels.Weight, addends ...kernels.Addend) {
+	for i := range addends {
+		addends[i].Col = 0
+	}
+	b.float32Ref.Linear(y, x, w, addends...)
+}
+
+type addendForgotten struct{ float32Ref }
+
+func (b *addendForgotten) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add bool,
+	addends ...kernels.Addend) {
+	b.float32Ref.LinearBackward(dx, dy, w, add, addends[:min(1, len(addends))]...)
 }
 
 type rowsSwapped struct{ float32Ref }
@@ -143,6 +159,8 @@ func TestSuiteFailsOnFaults(t *testing.T) {
 		{"MatMul", new(alphaIgnored)},
 		{"Linear", new(gapWritten)},
 		{"LinearBackward", new(sourceWritten)},
+		{"LinearAddends", new(addendMoved)},
+		{"LinearBackwardAddends", new(addendForgotten)},
 		{"Embed", new(rowsSwapped)},
 		{"Scale", new(unsteady)},
 		{"SwiGLUBackwardInPlace", new(gateOverwrittenFirst)},

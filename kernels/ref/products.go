@@ -1,9 +1,13 @@
 package ref
 
-import "bdlora/kernels"
+import (
+	"fmt"
 
-// Linear sets y = x·wᵀ.
-func (*Backend[T]) Linear(y, x kernels.Matrix, w *kernels.Weight) {
+	"bdlora/kernels"
+)
+
+// Linear sets y = x·wᵀ, plus addends.
+func (b *Backend[T]) Linear(y, x kernels.Matrix, w *kernels.Weight, addends ...kernels.Addend) {
 	checkShape("Linear", "x", x, y.Rows, w.Cols)
 	checkShape("Linear", "y", y, x.Rows, w.Rows)
 	xs, ys := viewOf[T](x), viewOf[T](y)
@@ -17,10 +21,11 @@ func (*Backend[T]) Linear(y, x kernels.Matrix, w *kernels.Weight) {
 			ys.set(i, o, sum)
 		}
 	}
+	b.add("Linear", y, addends)
 }
 
-// LinearBackward sets dx = dy·w, or dx += dy·w if add.
-func (*Backend[T]) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add bool) {
+// LinearBackward sets dx = dy·w, or dx += dy·w if add, plus addends.
+func (b *Backend[T]) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add bool, addends ...kernels.Addend) {
 	checkShape("LinearBackward", "dy", dy, dx.Rows, w.Rows)
 	checkShape("LinearBackward", "dx", dx, dy.Rows, w.Cols)
 	dxs, dys := viewOf[T](dx), viewOf[T](dy)
@@ -35,6 +40,17 @@ func (*Backend[T]) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add 
 		for j := range dx.Cols {
 			dxs.put(i, j, sums[i*w.Cols+j], add)
 		}
+	}
+	b.add("LinearBackward", dx, addends)
+}
+
+// add adds the addends of a product to c, one after another.
+func (b *Backend[T]) add(kernel string, c kernels.Matrix, addends []kernels.Addend) {
+	for _, a := range addends {
+		if end := a.Col + a.B.Cols; a.Col < 0 || end > c.Cols {
+			panic(fmt.Sprintf("ref: %s: addend to columns [%d, %d), want some of %d", kernel, a.Col, end, c.Cols))
+		}
+		b.MatMul(c.ColRange(a.Col, a.Col+a.B.Cols), a.Alpha, a.A, a.B, true)
 	}
 }
 

@@ -43,6 +43,9 @@ func (*Backend[T]) Dtype() tensor.Dtype {
 // Alloc returns n zeros.
 func (*Backend[T]) Alloc(n int) kernels.Buf { return bufOf(make([]T, n)) }
 
+// CountMemory counts buffers; there is no other memory.
+func (b *Backend[T]) CountMemory() kernels.MemoryCounter { return &kernels.Sizes{Of: b} }
+
 // Upload copies src into dst, which has as many elements.
 func (*Backend[T]) Upload(dst kernels.Buf, src []float32) {
 	checkLen("Upload", "dst", dst.Len(), len(src))

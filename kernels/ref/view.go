@@ -78,23 +78,12 @@ func (v view[T]) setSpan(i, j int, x []float64) {
 
 // weightRow is row i of w, decoded.
 func weightRow(w *kernels.Weight, i int) []float64 {
-	row := make([]float64, w.Cols)
-	for j := range row {
-		row[j] = float64(weightAt(w, i*w.Cols+j))
+	numbers, row := make([]float32, w.Cols), make([]float64, w.Cols)
+	w.Decode(numbers, i*w.Cols)
+	for j, x := range numbers {
+		row[j] = float64(x)
 	}
 	return row
-}
-
-func weightAt(w *kernels.Weight, i int) float32 {
-	switch w.Format {
-	case kernels.FormatF32:
-		return w.F32[i]
-	case kernels.FormatBF16:
-		return kernels.BF16ToFloat32(w.U16[i])
-	case kernels.FormatF16:
-		return kernels.F16ToFloat32(w.U16[i])
-	}
-	panic(fmt.Sprintf("ref: weight %s has format %d, want F32, BF16 or F16", w.Name, w.Format))
 }
 
 func dot(a, b []float64) (sum float64) {

@@ -15,8 +15,9 @@ func main() {
 	ConstraintExpr("amd64,!purego")
 	tables()
 
-	tile(avx2Tile)
-	tile(avx512Tile)
+	for _, t := range tileShapes {
+		tile(t)
+	}
 
 	interleave(8, f32)
 	interleave(8, bf16)
@@ -31,9 +32,17 @@ func main() {
 
 	widen(bf16)
 	widen(f16)
-	reductions()
-	maps()
-	exponentials()
+	for _, w := range []width{avx2, avx512} {
+		w.reductions()
+		w.maps()
+		w.exponentials()
+		w.optimizer()
+		w.dropout()
+		w.attention()
+	}
+	codings()
+	terms()
+	peaks()
 	pause()
 	Generate()
 }

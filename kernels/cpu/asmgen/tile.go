@@ -8,20 +8,31 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// tileShape is the part of c that stays in registers: rows rows of two vectors.
+// tileShape is the part of c that stays in registers.
 type tileShape struct {
-	name    string
-	rows    int
-	vectors []VecPhysical // 2·rows sums, two of b, the rest for broadcasts of a
-	bytes   int           // of a vector
+	name       string
+	rows, cols int           // cols in vectors
+	vectors    []VecPhysical // rows·cols sums, cols of b, the rest for broadcasts of a
+	bytes      int           // of a vector
+	slim       bool          // b is not packed: ask for what comes
 }
 
 var (
-	avx2Tile = tileShape{"tileAVX2", 6, []VecPhysical{
-		Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7, Y8, Y9, Y10, Y11, Y12, Y13, Y14, Y15}, 32}
-	avx512Tile = tileShape{"tileAVX512", 14, []VecPhysical{
+	yVectors = []VecPhysical{Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7, Y8, Y9, Y10, Y11, Y12, Y13, Y14, Y15}
+	zVectors = []VecPhysical{
 		Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
-		Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31}, 64}
+		Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31}
+
+	tileShapes = []tileShape{
+		{"tileAVX2", 6, 2, yVectors, 32, false},
+		{"tile4x8AVX2", 4, 1, yVectors, 32, true},
+		{"tile4x16AVX2", 4, 2, yVectors, 32, true},
+		{"tile4x24AVX2", 4, 3, yVectors, 32, true},
+		{"tileAVX512", 14, 2, zVectors, 64, false},
+		{"tile8x16AVX512", 8, 1, zVectors, 64, true},
+		{"tile8x32AVX512", 8, 2, zVectors, 64, true},
+		{"tile8x48AVX512", 8, 3, zVectors, 64, true},
+	}
 )
 
 const tileUnroll = 4
@@ -41,9 +52,9 @@ func tile(t tileShape) {
 	TEXT(t.name, NOSPLIT|NOFRAME,
 		"func(steps int, a []float32, aLane, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes a [%d, %d] tile of c; see routines.tile.", t.name, t.rows, t.bytes/2))
+	Doc(fmt.Sprintf("%s computes a [%d, %d] tile of c; see routines.tile.", t.name, t.rows, t.cols*t.bytes/4))
 	r := loadTileRegs(t)
-	acc := t.vectors[:2*t.rows]
+	acc := t.vectors[:t.rows*t.cols]
 	for i := range acc {
 		zero(acc[i])
 	}
@@ -99,8 +110,10 @@ func (t tileShape) prefetch(r tileRegs) {
 	row := GP64()
 	MOVQ(r.c, row)
 	for i := range t.rows {
-		PREFETCHT0(Mem{Base: row})
-		PREFETCHT0(Mem{Base: row, Disp: 2*t.bytes - 1})
+		for line := 0; line < t.cols*t.bytes; line += 64 {
+			PREFETCHT0(Mem{Base: row, Disp: line})
+		}
+		PREFETCHT0(Mem{Base: row, Disp: t.cols*t.bytes - 1})
 		if i < t.rows-1 {
 			ADDQ(r.cRow, row)
 		}
@@ -131,15 +144,20 @@ func (t tileShape) loops(r tileRegs) {
 
 // step adds the outer product of one step of a and b.
 func (t tileShape) step(r tileRegs) {
-	sums := 2 * t.rows
-	b0, b1, broadcasts := t.vectors[sums], t.vectors[sums+1], t.vectors[sums+2:]
-	VMOVUPS(Mem{Base: r.b}, b0)
-	VMOVUPS(Mem{Base: r.b, Disp: t.bytes}, b1)
+	sums := t.rows * t.cols
+	b, broadcasts := t.vectors[sums:sums+t.cols], t.vectors[sums+t.cols:]
+	for j := range b {
+		VMOVUPS(Mem{Base: r.b, Disp: j * t.bytes}, b[j])
+		if t.slim {
+			PREFETCHT0(Mem{Base: r.b, Index: r.bStep, Scale: 8, Disp: j * t.bytes})
+		}
+	}
 	for i := range t.rows {
 		x := broadcasts[i%len(broadcasts)]
 		VBROADCASTSS(r.row(i), x)
-		VFMADD231PS(b0, x, t.vectors[2*i])
-		VFMADD231PS(b1, x, t.vectors[2*i+1])
+		for j := range b {
+			VFMADD231PS(b[j], x, t.vectors[i*t.cols+j])
+		}
 	}
 	for _, a := range r.a {
 		ADDQ(r.aStep, a)
@@ -149,8 +167,8 @@ func (t tileShape) step(r tileRegs) {
 
 func (t tileShape) store(r tileRegs, add bool) {
 	for i := range t.rows {
-		for half := range 2 {
-			m, sum := Mem{Base: r.c, Disp: half * t.bytes}, t.vectors[2*i+half]
+		for j := range t.cols {
+			m, sum := Mem{Base: r.c, Disp: j * t.bytes}, t.vectors[i*t.cols+j]
 			if add {
 				VADDPS(m, sum, sum)
 			}

@@ -6,106 +6,158 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// vectors is one round of a loop over slices of equal length: eight numbers of
-// each, or in the last round the 1 to 7 that are left, under a mask.
-type vectors struct {
-	at   map[string]Register
-	mask VecVirtual // nil in a full round
+// width is the vector of an instruction set.
+type width struct {
+	suffix string
+	bytes  int
 }
 
-func (v vectors) load(slice string) VecVirtual {
-	y := YMM()
-	if v.mask == nil {
-		VMOVUPS(Mem{Base: v.at[slice]}, y)
-	} else {
-		VMASKMOVPS(Mem{Base: v.at[slice]}, v.mask, y)
+var (
+	avx2   = width{"AVX2", 32}
+	avx512 = width{"AVX512", 64}
+)
+
+// lanes is how many float32 a vector holds.
+func (w width) lanes() int { return w.bytes / 4 }
+
+// register is a vector register of anything.
+func (w width) register() VecVirtual {
+	if w == avx512 {
+		return ZMM()
 	}
-	return y
+	return YMM()
 }
 
-func (v vectors) store(slice string, y VecVirtual) {
-	if v.mask == nil {
-		VMOVUPS(y, Mem{Base: v.at[slice]})
-	} else {
-		VMASKMOVPS(y, v.mask, Mem{Base: v.at[slice]})
-	}
+func (w width) zeros() VecVirtual {
+	x := w.register()
+	zero(x)
+	return x
 }
 
-// each writes the loop over the slices, as long as the first of them. It writes
-// body twice: for full rounds and for the last one.
-func each(slices []string, body func(v vectors)) {
-	v := vectors{at: map[string]Register{}}
-	for _, s := range slices {
-		v.at[s] = Load(Param(s).Base(), GP64())
+// constant is a vector constant in a register.
+func (w width) constant(name string) VecVirtual {
+	x := w.register()
+	VBROADCASTSS(constant(name), x)
+	return x
+}
+
+// broadcast is a scalar parameter in every lane.
+func (w width) broadcast(param string) VecVirtual {
+	x := w.register()
+	p, err := Param(param).Resolve()
+	if err != nil {
+		panic(err)
 	}
-	left := Load(Param(slices[0]).Len(), GP64())
-	SUBQ(Imm(8), left)
-	JL(LabelRef("last"))
-	Label("full")
-	body(v)
-	for _, s := range slices {
-		ADDQ(Imm(32), v.at[s])
+	VBROADCASTSS(p.Addr, x)
+	return x
+}
+
+// upperHalf: t = the upper half of the lanes of x.
+func (w width) upperHalf(x, t VecVirtual) {
+	if w == avx512 {
+		VEXTRACTF64X4(Imm(1), x, t.AsY())
+		return
 	}
-	SUBQ(Imm(8), left)
-	JGE(LabelRef("full"))
-	Label("last")
-	ADDQ(Imm(8), left)
-	JZ(LabelRef("done"))
-	masks := GP64()
-	LEAQ(constant("mask"), masks)
-	NEGQ(left)
-	v.mask = YMM()
-	VMOVUPS(Mem{Base: masks, Index: left, Scale: 4, Disp: 32}, v.mask)
-	body(v)
-	Label("done")
+	VEXTRACTF128(Imm(1), x, t.AsX())
 }
 
 // vectorFunc writes a function that loops over slices.
-func vectorFunc(name, signature string, write func()) {
-	TEXT(name+"AVX2", NOSPLIT, signature)
+func (w width) vectorFunc(name, signature string, write func()) {
+	TEXT(name+w.suffix, NOSPLIT, signature)
 	Pragma("noescape")
-	Doc(name + "AVX2 is routines." + name + ".")
+	Doc(name + w.suffix + " is routines." + name + ".")
 	write()
 	VZEROUPPER()
 	RET()
 }
 
-// broadcast is a scalar parameter in every lane.
-func broadcast(param string) VecVirtual {
-	y := YMM()
-	p, err := Param(param).Resolve()
-	if err != nil {
-		panic(err)
+// vectors is one round of a loop over slices of equal length: a vector of each, or
+// in the last round what is left, under a mask.
+type vectors struct {
+	width
+	at     map[string]Register
+	last   bool
+	mask   VecVirtual // of AVX2
+	opmask OpmaskVirtual
+}
+
+func (v vectors) load(slice string) VecVirtual {
+	x, from := v.register(), Mem{Base: v.at[slice]}
+	switch {
+	case !v.last:
+		VMOVUPS(from, x)
+	case v.width == avx512:
+		VMOVUPS_Z(from, v.opmask, x)
+	default:
+		VMASKMOVPS(from, v.mask, x)
 	}
-	VBROADCASTSS(p.Addr, y)
-	return y
+	return x
 }
 
-func zeros() VecVirtual {
-	y := YMM()
-	VXORPS(y, y, y)
-	return y
-}
-
-// returnSum stores the sum of the lanes of y, which it destroys.
-func returnSum(y VecVirtual) {
-	returnFolded(y, func(a, b VecVirtual) { VADDPS(a.AsX(), b.AsX(), b.AsX()) })
-}
-
-// returnFolded stores what fold makes of the lanes of y, half onto half.
-func returnFolded(y VecVirtual, fold func(a, b VecVirtual)) {
-	t := YMM()
-	VEXTRACTF128(Imm(1), y, t.AsX())
-	fold(t, y)
-	VMOVHLPS(y.AsX(), y.AsX(), t.AsX())
-	fold(t, y)
-	VMOVSHDUP(y.AsX(), t.AsX())
-	fold(t, y)
-	result, err := ReturnIndex(0).Resolve()
-	if err != nil {
-		panic(err)
+func (v vectors) store(slice string, x VecVirtual) {
+	to := Mem{Base: v.at[slice]}
+	switch {
+	case !v.last:
+		VMOVUPS(x, to)
+	case v.width == avx512:
+		VMOVUPS(x, v.opmask, to)
+	default:
+		VMASKMOVPS(x, v.mask, to)
 	}
-	VMOVSS(y.AsX(), result.Addr)
+}
+
+// fill puts other's lanes into those of x that the round has not.
+func (v vectors) fill(x, other VecVirtual) {
+	switch {
+	case !v.last:
+	case v.width == avx512:
+		VBLENDMPS(x, other, v.opmask, x)
+	default:
+		VBLENDVPS(v.mask, x, other, x)
+	}
+}
+
+// takeMask makes the mask of the first left lanes. It destroys left.
+func (v *vectors) takeMask(left Register) {
+	v.last = true
+	if v.width == avx512 {
+		ones := GP32()
+		MOVL(U32(1<<32-1), ones)
+		BZHIL(left.(GPVirtual).As32(), ones, ones)
+		v.opmask = K()
+		KMOVW(ones, v.opmask)
+		return
+	}
+	masks := GP64()
+	LEAQ(constant("mask"), masks)
+	NEGQ(left)
+	v.mask = YMM()
+	VMOVUPS(Mem{Base: masks, Index: left, Scale: 4, Disp: constantBytes}, v.mask)
+}
+
+// each writes the loop over the slices, as long as the first of them. It writes
+// body twice: for full rounds and for the last one.
+func (w width) each(slices []string, body func(v vectors)) {
+	v := vectors{width: w, at: map[string]Register{}}
+	for _, s := range slices {
+		v.at[s] = Load(Param(s).Base(), GP64())
+	}
+	left := Load(Param(slices[0]).Len(), GP64())
+	SUBQ(Imm(uint64(w.lanes())), left)
+	JL(LabelRef("last"))
+	Label("full")
+	body(v)
+	for _, s := range slices {
+		ADDQ(Imm(uint64(w.bytes)), v.at[s])
+	}
+	SUBQ(Imm(uint64(w.lanes())), left)
+	JGE(LabelRef("full"))
+	Label("last")
+	ADDQ(Imm(uint64(w.lanes())), left)
+	JZ(LabelRef("done"))
+	v.takeMask(left)
+	body(v)
+	Label("done")
 }
 
 // widen writes the decoder of a 16-bit format.
@@ -128,96 +180,4 @@ func widen(f format) {
 	Label("done")
 	VZEROUPPER()
 	RET()
-}
-
-// reductions writes what makes one number of slices.
-func reductions() {
-	vectorFunc("dot", "func(x, y []float32) float32", func() {
-		sum := zeros()
-		each([]string{"x", "y"}, func(v vectors) { VFMADD231PS(v.load("x"), v.load("y"), sum) })
-		returnSum(sum)
-	})
-	vectorFunc("dot3", "func(x, y, z []float32) float32", func() {
-		sum := zeros()
-		each([]string{"x", "y", "z"}, func(v vectors) {
-			xy := v.load("x")
-			VMULPS(v.load("y"), xy, xy)
-			VFMADD231PS(v.load("z"), xy, sum)
-		})
-		returnSum(sum)
-	})
-	vectorFunc("largest", "func(x []float32) float32", func() {
-		low, most := YMM(), YMM()
-		VMOVUPS(constant("-inf"), low)
-		VMOVUPS(low, most)
-		each([]string{"x"}, func(v vectors) {
-			x := v.load("x")
-			if v.mask != nil {
-				VBLENDVPS(v.mask, x, low, x)
-			}
-			VMAXPS(x, most, most)
-		})
-		returnFolded(most, func(a, b VecVirtual) { VMAXPS(a.AsX(), b.AsX(), b.AsX()) })
-	})
-}
-
-// maps writes what makes slices of slices by products and sums.
-func maps() {
-	vectorFunc("addScaled", "func(y, x []float32, factor float32)", func() {
-		factor := broadcast("factor")
-		each([]string{"y", "x"}, func(v vectors) {
-			y := v.load("y")
-			VFMADD231PS(v.load("x"), factor, y)
-			v.store("y", y)
-		})
-	})
-	vectorFunc("scale", "func(y []float32, factor float32)", func() {
-		factor := broadcast("factor")
-		each([]string{"y"}, func(v vectors) {
-			y := v.load("y")
-			VMULPS(factor, y, y)
-			v.store("y", y)
-		})
-	})
-	vectorFunc("scaledProduct", "func(y, x, gain []float32, factor float32)", func() {
-		factor := broadcast("factor")
-		each([]string{"y", "x", "gain"}, func(v vectors) {
-			x := v.load("x")
-			VMULPS(factor, x, x)
-			VMULPS(v.load("gain"), x, x)
-			v.store("y", x)
-		})
-	})
-	vectorFunc("normBackward", "func(dx, dy, x, gain []float32, inv, pull float32)", func() {
-		inv, pull := broadcast("inv"), broadcast("pull")
-		each([]string{"dx", "dy", "x", "gain"}, func(v vectors) {
-			dx, dy := v.load("dx"), v.load("dy")
-			VMULPS(v.load("gain"), dy, dy)
-			VFMADD231PS(inv, dy, dx)
-			VFNMADD231PS(v.load("x"), pull, dx)
-			v.store("dx", dx)
-		})
-	})
-	vectorFunc("scoreBackward", "func(ds, p []float32, shift, factor float32)", func() {
-		shift, factor := broadcast("shift"), broadcast("factor")
-		each([]string{"ds", "p"}, func(v vectors) {
-			ds := v.load("ds")
-			VSUBPS(shift, ds, ds)
-			VMULPS(factor, ds, ds)
-			VMULPS(v.load("p"), ds, ds)
-			v.store("ds", ds)
-		})
-	})
-	vectorFunc("rotate", "func(a, b, cos, sin []float32)", func() {
-		each([]string{"a", "b", "cos", "sin"}, func(v vectors) {
-			a, b, cos, sin := v.load("a"), v.load("b"), v.load("cos"), v.load("sin")
-			turnedA, turnedB := YMM(), YMM()
-			VMULPS(sin, b, turnedA)
-			VFMSUB231PS(cos, a, turnedA)
-			VMULPS(sin, a, turnedB)
-			VFMADD231PS(cos, b, turnedB)
-			v.store("a", turnedA)
-			v.store("b", turnedB)
-		})
-	})
 }
