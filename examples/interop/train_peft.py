@@ -9,9 +9,15 @@ trained tokens of the whole step, AdamW, the schedule of transformers, clipping.
 weights are float32. With init_adapter both start from the same factors, and then the
 losses of the steps should agree to rounding; without it each draws its own.
 
-OUT gets the adapter and results.json: the loss, gradient norm and rate of each step, the
-held-out loss before and after, tokens (trained or not, no padding) per second of training,
-seconds, and the peak resident memory of the process.
+Some keys say how PyTorch is to compute: bf16 takes base weights in bfloat16 and autocast,
+with factors and optimizer in float32 unless autocast_adapter_dtype=false makes all of it
+bfloat16; fp32_precision=bf16 lets oneDNN multiply float32 matrices in bfloat16;
+torch_compile compiles the layers and the loss; padding_free makes a micro-batch one row
+without padding. Unless given, it is float32, not compiled and padded.
+
+OUT gets the adapter and results.json: the loss, gradient norm, rate, tokens (trained or
+not, no padding) and seconds of each step, the held-out loss before and after, tokens per
+second of training, seconds, and the peak resident memory of the process.
 """
 
 import argparse
@@ -44,7 +50,8 @@ DEFAULTS = {
     "per_device_train_batch_size": 1, "gradient_accumulation_steps": 8, "learning_rate": 2e-4,
     "lr_scheduler_type": "cosine", "warmup_ratio": 0.0, "warmup_steps": 0, "num_train_epochs": 3.0,
     "max_steps": 0, "weight_decay": 0.0, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8,
-    "max_grad_norm": 1.0, "seed": 42, "data_seed": 0, "threads": 0,
+    "max_grad_norm": 1.0, "seed": 42, "data_seed": 0, "threads": 0, "bf16": False,
+    "autocast_adapter_dtype": True, "fp32_precision": "ieee", "torch_compile": False, "padding_free": False,
 }
 FIXED = {
     "packing": False, "train_on_prompt": False, "mask_history": False, "lora_dropout": 0,
@@ -169,69 +176,101 @@ def micro_batches(examples, size):
 
 def load_model(config):
     torch.manual_seed(config.seed)
-    base = AutoModelForCausalLM.from_pretrained(config.model_name_or_path, dtype=torch.float32)
+    dtype = torch.bfloat16 if config.bf16 else torch.float32
+    base = AutoModelForCausalLM.from_pretrained(config.model_name_or_path, dtype=dtype)
     if config.init_adapter:
-        return PeftModel.from_pretrained(base, config.init_adapter, is_trainable=True)
+        return PeftModel.from_pretrained(base, config.init_adapter, is_trainable=True,
+                                         autocast_adapter_dtype=config.autocast_adapter_dtype)
     bd = None
     if config.nblocks > 1:
         bd = BdLoraConfig(target_modules_bd_a=ROW_PARALLEL, target_modules_bd_b=COLUMN_PARALLEL,
                           nblocks=config.nblocks)
-    return get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=config.lora_r, lora_alpha=config.lora_alpha,
-                                           use_rslora=config.use_rslora, use_bdlora=bd,
-                                           target_modules=COLUMN_PARALLEL + ROW_PARALLEL))
+    lora = LoraConfig(task_type="CAUSAL_LM", r=config.lora_r, lora_alpha=config.lora_alpha, use_bdlora=bd,
+                      use_rslora=config.use_rslora, target_modules=COLUMN_PARALLEL + ROW_PARALLEL)
+    return get_peft_model(base, lora, autocast_adapter_dtype=config.autocast_adapter_dtype)
 
 
-def loss_of(model, examples, trained_tokens):
-    """The sum of -log p over the trained tokens of examples, divided by trained_tokens."""
+def compile_parts(model):
+    """Compiles the layers, which share the code, and the loss: much sooner done than the whole."""
+    base = model.get_base_model()
+    for layer in base.model.layers:
+        layer.compile(dynamic=True)
+    base.loss_function = torch.compile(base.loss_function, dynamic=True)
+
+
+def labels_of(tokens, trained):
+    return [token if on else -100 for token, on in zip(tokens, trained)]
+
+
+def padded(examples):
+    """A row an example, padded on the right to the longest."""
     width = max(len(tokens) for tokens, _ in examples)
     ids = torch.zeros(len(examples), width, dtype=torch.long)
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
     for row, (tokens, trained) in enumerate(examples):
         ids[row, :len(tokens)] = torch.tensor(tokens)
         mask[row, :len(tokens)] = 1
-        labels[row, :len(tokens)] = torch.tensor([t if on else -100 for t, on in zip(tokens, trained)])
-    return model(ids, attention_mask=mask, labels=labels, num_items_in_batch=trained_tokens).loss
+        labels[row, :len(tokens)] = torch.tensor(labels_of(tokens, trained))
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def padding_free(examples):
+    """One row; transformers knows an example's first token by its position, 0."""
+    return {
+        "input_ids": torch.tensor([[token for tokens, _ in examples for token in tokens]]),
+        "position_ids": torch.tensor([[position for tokens, _ in examples for position in range(len(tokens))]]),
+        "labels": torch.tensor([[label for example in examples for label in labels_of(*example)]]),
+    }
+
+
+def loss_of(model, examples, trained_tokens, config):
+    """The sum of -log p over the trained tokens of examples, divided by trained_tokens."""
+    batch = padding_free(examples) if config.padding_free else padded(examples)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16 and config.autocast_adapter_dtype):
+        return model(**batch, num_items_in_batch=trained_tokens, use_cache=False).loss
 
 
 def trained_tokens(examples):
     return sum(sum(trained) for _, trained in examples)
 
 
-def evaluate(model, examples):
+def evaluate(model, examples, config):
     """The mean of -log p over all trained tokens of the held-out rows, or None without any."""
     if not examples:
         return None
     model.eval()
     with torch.no_grad():
         count = trained_tokens(examples)
-        return sum(loss_of(model, [example], count).item() for example in examples)
+        return sum(loss_of(model, [example], count, config).item() for example in examples)
 
 
 def train(model, examples, config):
-    """Trains, and returns the numbers of each step and the seconds and tokens of them all."""
+    """Trains, and returns the numbers of each step."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay,
-                                  betas=(config.adam_beta1, config.adam_beta2), eps=config.adam_epsilon)
+                                  betas=(config.adam_beta1, config.adam_beta2), eps=config.adam_epsilon, fused=True)
     total = total_steps(examples, config)
     warmup = config.warmup_steps or math.ceil(total * config.warmup_ratio)
     schedule = transformers.get_scheduler(config.lr_scheduler_type, optimizer, warmup, total)
     model.train()
-    log, tokens, began = [], 0, time.perf_counter()
+    log = []
     for number, rows in zip(range(1, total + 1), steps(examples, config)):
-        loss, count = 0.0, trained_tokens(rows)
+        began, loss, count = time.perf_counter(), 0.0, trained_tokens(rows)
         for micro in micro_batches(rows, config.per_device_train_batch_size):
-            part = loss_of(model, micro, count)
+            part = loss_of(model, micro, count, config)
             part.backward()
             loss += part.item()
         norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm or math.inf).item()
-        log.append({"step": number, "loss": loss, "grad_norm": norm, "learning_rate": schedule.get_last_lr()[0]})
+        rate = schedule.get_last_lr()[0]
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        tokens += sum(len(t) for t, _ in rows)
-        print(f"step {number}/{total}  loss {loss:.6f}  norm {norm:.4f}  {tokens / (time.perf_counter() - began):.1f} "
-              "tokens/s", file=sys.stderr)
-    return log, time.perf_counter() - began, tokens
+        seconds, tokens = time.perf_counter() - began, sum(len(t) for t, _ in rows)
+        log.append({"step": number, "loss": loss, "grad_norm": norm, "learning_rate": rate, "rows": len(rows),
+                    "tokens": tokens, "seconds": seconds})
+        print(f"step {number}/{total}  loss {loss:.6f}  norm {norm:.4f}  {tokens / seconds:.1f} tokens/s",
+              file=sys.stderr)
+    return log
 
 
 def peak_resident_bytes():
@@ -248,6 +287,7 @@ def main():
     config = read_config(arguments.config, arguments.override)
     if config.threads:
         torch.set_num_threads(config.threads)
+    torch.backends.mkldnn.matmul.fp32_precision = config.fp32_precision
 
     tokenizer = AutoTokenizer.from_pretrained(config.model_name_or_path)
     examples = read_examples(config.dataset, tokenizer, config.max_length)
@@ -255,9 +295,12 @@ def main():
     if config.eval_dataset:
         held_out = read_examples(config.eval_dataset, tokenizer, config.max_length)
     model = load_model(config)
-    before = evaluate(model, held_out)
-    log, seconds, tokens = train(model, examples, config)
-    after = evaluate(model, held_out)
+    if config.torch_compile:
+        compile_parts(model)
+    before = evaluate(model, held_out, config)
+    log = train(model, examples, config)
+    after = evaluate(model, held_out, config)
+    tokens, seconds = (sum(step[key] for step in log) for key in ("tokens", "seconds"))
 
     model.save_pretrained(arguments.out)
     results = {
