@@ -52,8 +52,8 @@ const (
 	roundWords  = 2 * tileWords         // of a panel in a round, for each term
 	unitBlock   = unitLanes * unitLanes // numbers of c that one panel each of a and b make
 	mostTerms   = 3                     // of a float32
-	slabRows    = 512                   // rows of c whose panels of a exist at a time
-	chunkPanels = 8                     // panels of b, at most, that a thread packs at a time
+	slabRows    = 256                   // rows of c whose panels of a exist at a time
+	chunkPanels = 16                    // panels of b, at most, that a thread packs at a time
 )
 
 // terms are how many terms the operands of a product have.

@@ -44,7 +44,7 @@ func relativeError(got, want kernels.F32) float64 {
 
 // product is x·wᵀ + 2·h·bᵀ and dx = dy·w on be, of float32 or bfloat16 weights.
 func product(be kernels.Backend, format kernels.Format) (y, dx kernels.F32) {
-	const tokens, out, in, rank = 70, 100, 333, 20
+	const tokens, out, in, rank = 70, 140, 333, 20
 	w, ym, dxm := randomWeight(format, out, in), zeroMatrix(tokens, out), zeroMatrix(tokens, in)
 	addend := kernels.Addend{Col: 30, Alpha: 2, A: randomMatrix(tokens, rank), B: randomMatrix(50, rank).T()}
 	be.Linear(ym, randomMatrix(tokens, in), w, addend)
@@ -82,7 +82,7 @@ func TestPrecisionKeepsItsBits(t *testing.T) {
 
 // Operands that bfloat16 holds exactly lose nothing at any precision.
 func TestPrecisionDoesNotRoundWhatFits(t *testing.T) {
-	const n = 64
+	const n = 128
 	x, w := zeroMatrix(n, n), &kernels.Weight{Rows: n, Cols: n, F32: make([]float32, n*n)}
 	for i := range n * n {
 		x.Buf.(kernels.F32)[i], w.F32[i] = float32(i%17-8), float32(i%13-6)/4

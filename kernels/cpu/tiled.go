@@ -10,10 +10,15 @@ type segment struct {
 	col   int
 }
 
-// unitFits reports whether the matrix unit can and should compute c = x·y.
+// unitFits reports whether the matrix unit can and should compute c = x·y. With a y
+// of float32 and few columns, cutting x into terms costs more than it saves.
 func (b *Backend) unitFits(c, x, y operand) bool {
-	const least = 16 // rows, columns and steps: half of what a panel has
-	return b.routines.unit != nil && c.col == 1 && x.col == 1 && min(c.rows, c.cols, x.cols) >= least
+	leastCols := unitLanes / 2
+	if y.format == kernels.FormatF32 {
+		leastCols = 4 * unitLanes
+	}
+	return b.routines.unit != nil && c.col == 1 && x.col == 1 &&
+		c.rows >= unitLanes/2 && c.cols >= leastCols && x.cols >= roundSteps/2
 }
 
 // tiled computes c = Σ segments, or c += … if add, with the matrix unit. The first
