@@ -21,9 +21,8 @@ type Backend struct {
 	pool     *pool
 	shared   arena // of packed operands that all threads read
 	angles   angles
-	terms    int             // of float32 operands on the matrix unit
-	segments []segment       // of the product under way
-	packed   []packedSegment // the same for a slab of rows
+	terms    int       // of float32 operands on the matrix unit
+	segments []segment // of the product under way
 }
 
 var _ kernels.Backend = (*Backend)(nil)

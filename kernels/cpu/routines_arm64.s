@@ -2173,6 +2173,236 @@ single:
 singleDone:
 	RET
 
+// func softmaxNEON(scores []float32, row, rows int, largest, sum, shrink []float32)
+TEXT ·softmaxNEON(SB), NOSPLIT|NOFRAME, $0-112
+	MOVD $exponentConstants<>(SB), R0
+	VLD1R.P 4(R0), [V0.S4]
+	VLD1R.P 4(R0), [V1.S4]
+	VLD1R.P 4(R0), [V2.S4]
+	VLD1R.P 4(R0), [V3.S4]
+	VLD1R.P 4(R0), [V4.S4]
+	VLD1R.P 4(R0), [V5.S4]
+	VLD1R.P 4(R0), [V6.S4]
+	VLD1R.P 4(R0), [V7.S4]
+	VLD1R.P 4(R0), [V8.S4]
+	VLD1R.P 4(R0), [V9.S4]
+	VLD1R.P 4(R0), [V10.S4]
+	VLD1R.P 4(R0), [V11.S4]
+	VLD1R.P 4(R0), [V12.S4]
+	MOVD row+24(FP), R1
+	LSL $2, R1, R1
+	MOVD scores_base+0(FP), R2
+	MOVD largest_base+40(FP), R3
+	MOVD sum_base+64(FP), R4
+	MOVD shrink_base+88(FP), R5
+	MOVD shrink_len+96(FP), R6
+	LSR $2, R6, R6
+	CBZ R6, columnDone
+column:
+	FMOVQ (R3), F13
+	FMOVQ (R3), F14
+	VEOR V15.B16, V15.B16, V15.B16
+	FMOVQ (R4), F16
+	MOVD rows+32(FP), R7
+	MOVD R2, R8
+	CBZ R7, largestDone
+largest:
+	FMOVQ (R8), F17
+	WORD $0x4e31f5ce // fmax v14.4s, v14.4s, v17.4s
+	ADD R1, R8, R8
+	SUBS $1, R7, R7
+	BNE largest
+largestDone:
+	FMOVQ F14, (R3)
+	WORD $0x4eaed5ad // fsub v13.4s, v13.4s, v14.4s
+	WORD $0x6eade431 // fcmgt v17.4s, v1.4s, v13.4s
+	WORD $0x4ea0f5ad // fmin v13.4s, v13.4s, v0.4s
+	WORD $0x4e21f5ad // fmax v13.4s, v13.4s, v1.4s
+	WORD $0x6e22ddb2 // fmul v18.4s, v13.4s, v2.4s
+	WORD $0x4e218a52 // frintn v18.4s, v18.4s
+	VFMLS V3.S4, V18.S4, V13.S4
+	VFMLS V4.S4, V18.S4, V13.S4
+	VMOV V7.B16, V19.B16
+	VMOV V8.B16, V20.B16
+	VFMLA V13.S4, V19.S4, V20.S4
+	VMOV V9.B16, V19.B16
+	VFMLA V13.S4, V20.S4, V19.S4
+	VMOV V10.B16, V20.B16
+	VFMLA V13.S4, V19.S4, V20.S4
+	VMOV V11.B16, V19.B16
+	VFMLA V13.S4, V20.S4, V19.S4
+	VMOV V12.B16, V20.B16
+	VFMLA V13.S4, V19.S4, V20.S4
+	WORD $0x6e2dde94 // fmul v20.4s, v20.4s, v13.4s
+	VMOV V13.B16, V19.B16
+	VFMLA V13.S4, V20.S4, V19.S4
+	WORD $0x4e25d674 // fadd v20.4s, v19.4s, v5.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	VADD V6.S4, V18.S4, V18.S4
+	VSHL $23, V18.S4, V18.S4
+	WORD $0x6e32de8d // fmul v13.4s, v20.4s, v18.4s
+	WORD $0x4e711dad // bic v13.16b, v13.16b, v17.16b
+	FMOVQ F13, (R5)
+	MOVD rows+32(FP), R9
+	MOVD R2, R10
+	CBZ R9, expDone
+exp:
+	FMOVQ (R10), F17
+	WORD $0x4eaed631 // fsub v17.4s, v17.4s, v14.4s
+	WORD $0x6eb1e432 // fcmgt v18.4s, v1.4s, v17.4s
+	WORD $0x4ea0f631 // fmin v17.4s, v17.4s, v0.4s
+	WORD $0x4e21f631 // fmax v17.4s, v17.4s, v1.4s
+	WORD $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD $0x4e218a73 // frintn v19.4s, v19.4s
+	VFMLS V3.S4, V19.S4, V17.S4
+	VFMLS V4.S4, V19.S4, V17.S4
+	VMOV V7.B16, V20.B16
+	VMOV V8.B16, V21.B16
+	VFMLA V17.S4, V20.S4, V21.S4
+	VMOV V9.B16, V20.B16
+	VFMLA V17.S4, V21.S4, V20.S4
+	VMOV V10.B16, V21.B16
+	VFMLA V17.S4, V20.S4, V21.S4
+	VMOV V11.B16, V20.B16
+	VFMLA V17.S4, V21.S4, V20.S4
+	VMOV V12.B16, V21.B16
+	VFMLA V17.S4, V20.S4, V21.S4
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	VMOV V17.B16, V20.B16
+	VFMLA V17.S4, V21.S4, V20.S4
+	WORD $0x4e25d695 // fadd v21.4s, v20.4s, v5.4s
+	WORD $0x4e21aa73 // fcvtns v19.4s, v19.4s
+	VADD V6.S4, V19.S4, V19.S4
+	VSHL $23, V19.S4, V19.S4
+	WORD $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
+	WORD $0x4e721e31 // bic v17.16b, v17.16b, v18.16b
+	FMOVQ F17, (R10)
+	WORD $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	ADD R1, R10, R10
+	SUBS $1, R9, R9
+	BNE exp
+expDone:
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ F15, (R4)
+	ADD $16, R2, R2
+	ADD $16, R3, R3
+	ADD $16, R4, R4
+	ADD $16, R5, R5
+	SUBS $1, R6, R6
+	BNE column
+columnDone:
+	RET
+
+// func softmaxBackwardNEON(p, ds []float32, row, rows int, lse, pull []float32)
+TEXT ·softmaxBackwardNEON(SB), NOSPLIT|NOFRAME, $0-112
+	MOVD $exponentConstants<>(SB), R0
+	VLD1R.P 4(R0), [V0.S4]
+	VLD1R.P 4(R0), [V1.S4]
+	VLD1R.P 4(R0), [V2.S4]
+	VLD1R.P 4(R0), [V3.S4]
+	VLD1R.P 4(R0), [V4.S4]
+	VLD1R.P 4(R0), [V5.S4]
+	VLD1R.P 4(R0), [V6.S4]
+	VLD1R.P 4(R0), [V7.S4]
+	VLD1R.P 4(R0), [V8.S4]
+	VLD1R.P 4(R0), [V9.S4]
+	VLD1R.P 4(R0), [V10.S4]
+	VLD1R.P 4(R0), [V11.S4]
+	VLD1R.P 4(R0), [V12.S4]
+	MOVD row+48(FP), R1
+	LSL $2, R1, R1
+	MOVD p_base+0(FP), R2
+	MOVD ds_base+24(FP), R3
+	MOVD lse_base+64(FP), R4
+	MOVD pull_base+88(FP), R5
+	MOVD pull_len+96(FP), R6
+	LSR $2, R6, R6
+	CBZ R6, columnDone
+column:
+	FMOVQ (R4), F13
+	FMOVQ (R5), F14
+	MOVD rows+56(FP), R7
+	MOVD R2, R8
+	MOVD R3, R9
+	CBZ R7, rowDone
+row:
+	FMOVQ (R8), F15
+	FMOVQ (R9), F16
+	WORD $0x4eadd5ef // fsub v15.4s, v15.4s, v13.4s
+	WORD $0x6eafe431 // fcmgt v17.4s, v1.4s, v15.4s
+	WORD $0x4ea0f5ef // fmin v15.4s, v15.4s, v0.4s
+	WORD $0x4e21f5ef // fmax v15.4s, v15.4s, v1.4s
+	WORD $0x6e22ddf2 // fmul v18.4s, v15.4s, v2.4s
+	WORD $0x4e218a52 // frintn v18.4s, v18.4s
+	VFMLS V3.S4, V18.S4, V15.S4
+	VFMLS V4.S4, V18.S4, V15.S4
+	VMOV V7.B16, V19.B16
+	VMOV V8.B16, V20.B16
+	VFMLA V15.S4, V19.S4, V20.S4
+	VMOV V9.B16, V19.B16
+	VFMLA V15.S4, V20.S4, V19.S4
+	VMOV V10.B16, V20.B16
+	VFMLA V15.S4, V19.S4, V20.S4
+	VMOV V11.B16, V19.B16
+	VFMLA V15.S4, V20.S4, V19.S4
+	VMOV V12.B16, V20.B16
+	VFMLA V15.S4, V19.S4, V20.S4
+	WORD $0x6e2fde94 // fmul v20.4s, v20.4s, v15.4s
+	VMOV V15.B16, V19.B16
+	VFMLA V15.S4, V20.S4, V19.S4
+	WORD $0x4e25d674 // fadd v20.4s, v19.4s, v5.4s
+	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
+	VADD V6.S4, V18.S4, V18.S4
+	VSHL $23, V18.S4, V18.S4
+	WORD $0x6e32de8f // fmul v15.4s, v20.4s, v18.4s
+	WORD $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	FMOVQ F15, (R8)
+	WORD $0x4eaed610 // fsub v16.4s, v16.4s, v14.4s
+	WORD $0x6e2fde10 // fmul v16.4s, v16.4s, v15.4s
+	FMOVQ F16, (R9)
+	ADD R1, R8, R8
+	ADD R1, R9, R9
+	SUBS $1, R7, R7
+	BNE row
+rowDone:
+	ADD $16, R2, R2
+	ADD $16, R3, R3
+	ADD $16, R4, R4
+	ADD $16, R5, R5
+	SUBS $1, R6, R6
+	BNE column
+columnDone:
+	RET
+
+// func scaleColumnsNEON(y []float32, row, rows int, factors []float32)
+TEXT ·scaleColumnsNEON(SB), NOSPLIT|NOFRAME, $0-64
+	MOVD row+24(FP), R0
+	LSL $2, R0, R0
+	MOVD y_base+0(FP), R1
+	MOVD factors_base+40(FP), R2
+	MOVD factors_len+48(FP), R3
+	LSR $2, R3, R3
+	CBZ R3, columnDone
+column:
+	FMOVQ (R2), F0
+	MOVD rows+32(FP), R4
+	MOVD R1, R5
+	CBZ R4, rowDone
+row:
+	FMOVQ (R5), F1
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	FMOVQ F1, (R5)
+	ADD R0, R5, R5
+	SUBS $1, R4, R4
+	BNE row
+rowDone:
+	ADD $16, R1, R1
+	ADD $16, R2, R2
+	SUBS $1, R3, R3
+	BNE column
+columnDone:
+	RET
+
 // func sumSquaresNEON(x []float32) float64
 TEXT ·sumSquaresNEON(SB), NOSPLIT|NOFRAME, $0-32
 	VEOR V0.B16, V0.B16, V0.B16

@@ -116,6 +116,74 @@ func checkLoop(t *testing.T, r *routines, n int, loop func(r *routines, a, b, c,
 	}
 }
 
+// betweenProducts are the loops of attention, on matrices a and b, and c, d and e with
+// an element a column.
+var betweenProducts = map[string]func(r *routines, a, b operand, c, d, e []float32){
+	"softmax": func(r *routines, a, b operand, c, d, e []float32) {
+		bl := block{r: r, w: &worker{}, lanes: len(c)}
+		bl.softmax(a, c, d, e)
+	},
+	"softmaxBackward": func(r *routines, a, b operand, c, d, e []float32) {
+		for i, x := range c {
+			c[i] = x + 9 // as lse, above any score
+		}
+		r.softmaxGradient(a, b, c, d)
+	},
+	"scaleColumns": func(r *routines, a, b operand, c, d, e []float32) { r.scaleEach(a, c) },
+}
+
+func TestLoopsOfAttentionAreThePlainOnes(t *testing.T) {
+	for _, r := range supported() {
+		for name, loop := range betweenProducts {
+			t.Run(fmt.Sprintf("path=%s/%s", r.path, name), func(t *testing.T) {
+				for tiles := range 3 {
+					checkBetweenProducts(t, r, (tiles+1)*r.strips.rows, (tiles+1)*r.strips.lanes, loop)
+				}
+			})
+		}
+	}
+}
+
+// checkBetweenProducts has some −∞ among the scores, as attention has for keys that a
+// query does not see, of which nothing may be left.
+func checkBetweenProducts(t *testing.T, r *routines, count, cols int,
+	loop func(r *routines, a, b operand, c, d, e []float32)) {
+	rng, row := rand.New(rand.NewPCG(9, uint64(cols))), cols+3
+	var whole, got, want [5][]float32
+	for i := range got {
+		n := cols
+		if i < 2 {
+			n = (count-1)*row + cols
+		}
+		whole[i], got[i] = guarded(n)
+		want[i] = make([]float32, n)
+		for at := range n {
+			if i > 1 || at%row < cols {
+				want[i][at] = float32(rng.NormFloat64())
+				if i == 0 && at%5 == 0 && at >= row {
+					want[i][at] = float32(math.Inf(-1))
+				}
+				got[i][at] = want[i][at]
+			}
+		}
+	}
+	matrix := func(x []float32) operand { return operand{f32: x, rows: count, cols: cols, row: row, col: 1} }
+	loop(r, matrix(got[0]), matrix(got[1]), got[2], got[3], got[4])
+	loop(generic(), matrix(want[0]), matrix(want[1]), want[2], want[3], want[4])
+	for i := range got {
+		inside := func(at int) bool { return i > 1 || at%row < cols }
+		checkGuards(t, whole[i], inside)
+		for at := range got[i] {
+			if inside(at) {
+				checkClose(t, got[i][at:at+1], want[i][at:at+1])
+			}
+			if inside(at) && want[i][at] == 0 && got[i][at] != 0 {
+				t.Fatalf("number %d: got %g, want nothing left of it", at, got[i][at])
+			}
+		}
+	}
+}
+
 func TestPackersDecode(t *testing.T) {
 	for _, r := range supported() {
 		t.Run(fmt.Sprintf("path=%s/format=f32", r.path), func(t *testing.T) {

@@ -44,13 +44,13 @@ func (s *sizes) MatMul(c kernels.Matrix, _ float64, x, y kernels.Matrix, _ bool)
 
 // sum goes the ways of [Backend.sum].
 func (s *sizes) sum(c, x kernels.Matrix, y operand, addends []kernels.Addend) {
-	fits, panels := s.b.unitFits(shapeOperand(c), shapeOperand(x), y), s.panels(shapeOperand(x), y)
+	fits, words := s.b.unitFits(shapeOperand(c), shapeOperand(x), y), s.unitWords(shapeOperand(c), shapeOperand(x), y)
 	for _, a := range addends {
 		fits = fits && !a.A.Trans
-		panels += s.panels(shapeOperand(a.A), shapeOperand(a.B))
+		words = max(words, s.unitWords(shapeOperand(c), shapeOperand(a.A), shapeOperand(a.B)))
 	}
 	if fits {
-		s.need(panels, stepBlock*unitLanes*mostTerms)
+		s.need(0, words)
 		return
 	}
 	s.product(shapeOperand(c), shapeOperand(x), y)
@@ -60,9 +60,14 @@ func (s *sizes) sum(c, x kernels.Matrix, y operand, addends []kernels.Addend) {
 	}
 }
 
-// panels is what the panels of x have for the matrix unit.
-func (s *sizes) panels(x, y operand) int {
-	return panelWords(min(x.rows, slabRows), x.cols, s.b.termsOf(y).a)
+// unitWords is what a unit of a product on the matrix unit packs: its rows of x, and
+// of y a chunk of its columns and one panel on the way.
+func (s *sizes) unitWords(c, x, y operand) int {
+	rows, cols := s.b.unitShape(c)
+	t := s.b.termsOf(y)
+	steps := min(x.cols, t.rounds()*roundSteps)
+	chunk := panelWords(min(cols, chunkPanels*unitLanes), steps, t.b)
+	return panelWords(rows, x.cols, t.a) + chunk + panelWords(unitLanes, steps, 2)
 }
 
 // product goes the ways of [Backend.product].
@@ -71,7 +76,7 @@ func (s *sizes) product(c, x, y operand) {
 	switch {
 	case c.rows <= fewRows && x.col == 1 && y.row == 1 && c.col == 1:
 	case s.b.unitFits(c, x, y):
-		s.need(s.panels(x, y), stepBlock*unitLanes*mostTerms)
+		s.need(0, s.unitWords(c, x, y))
 	case c.cols <= narrow && c.rows > c.cols && (x.col == 1 || y.format == kernels.FormatF32):
 		s.need(ceilDiv(c.cols, r.nr)*r.nr*x.cols, 0)
 	default:

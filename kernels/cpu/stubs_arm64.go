@@ -158,6 +158,21 @@ func swiGLUNEON(y, gate, up []float32)
 //go:noescape
 func swiGLUBackwardNEON(dgate, dup, dy, gate, up []float32)
 
+// softmaxNEON is routines.softmax.
+//
+//go:noescape
+func softmaxNEON(scores []float32, row, rows int, largest, sum, shrink []float32)
+
+// softmaxBackwardNEON is routines.softmaxBackward.
+//
+//go:noescape
+func softmaxBackwardNEON(p, ds []float32, row, rows int, lse, pull []float32)
+
+// scaleColumnsNEON is routines.scaleColumns.
+//
+//go:noescape
+func scaleColumnsNEON(y []float32, row, rows int, factors []float32)
+
 // sumSquaresNEON is routines.sumSquares.
 //
 //go:noescape

@@ -23,12 +23,37 @@ func (b *Backend) unitFits(c, x, y operand) bool {
 
 // tiled computes c = Σ segments, or c += … if add, with the matrix unit. The first
 // segment covers all columns of c, whose rows are contiguous, and so are those of
-// every x.
+// every x. A unit is some rows and columns of c, for which a thread packs all that it
+// needs: to fetch what another one has packed takes longer.
 func (b *Backend) tiled(c operand, segments []segment, add bool) {
-	for top := 0; top < c.rows; top += slabRows {
-		rows := min(slabRows, c.rows-top)
-		b.slab(c.part(top, rows, 0, c.cols), b.packSegments(segments, top, rows), add)
+	rows, cols := b.unitShape(c)
+	across := ceilDiv(c.cols, cols)
+	b.each(c.rows*c.cols*segments[0].x.cols, ceilDiv(c.rows, rows)*across, func(w *worker, unit int) {
+		top, from := unit/across*rows, unit%across*cols
+		part := c.part(top, min(rows, c.rows-top), 0, c.cols)
+		for i, s := range segments {
+			left, right := max(from, s.col), min(from+cols, c.cols, s.col+s.y.cols)
+			if left < right {
+				p := b.packSegment(w, s, top, part.rows)
+				b.segmentColumns(w, part, p, left, right, add || i > 0)
+			}
+			w.scratch.reset()
+		}
+	})
+}
+
+// unitShape is how many rows and columns of c a unit has: at most slabRows rows, and
+// all columns if that is enough for the threads.
+func (b *Backend) unitShape(c operand) (rows, cols int) {
+	const least = slabRows / 2 // fewer rows do not repay packing the columns
+	slabs := ceilDiv(c.rows, slabRows)
+	if slabs%b.threads != 0 {
+		slabs = clamp(ceilDiv(slabs, b.threads)*b.threads, 1, ceilDiv(c.rows, least))
 	}
+	across := ceilDiv(b.threads, slabs)
+	rows = ceilDiv(ceilDiv(c.rows, slabs), unitLanes) * unitLanes
+	cols = ceilDiv(ceilDiv(c.cols, across), unitLanes) * unitLanes
+	return rows, cols
 }
 
 // packedSegment is a segment for the rows of a slab.
@@ -47,32 +72,25 @@ func (b *Backend) termsOf(y operand) terms {
 	return terms{b.terms, b.terms}
 }
 
-// packSegments packs rows [top, top+rows) of each x into shared scratch.
-func (b *Backend) packSegments(segments []segment, top, rows int) []packedSegment {
-	b.shared.reset()
-	b.packed = b.packed[:0]
-	for _, s := range segments {
-		p := packedSegment{segment: s, terms: b.termsOf(s.y), count: ceilDiv(rows, unitLanes)}
-		p.x = s.x.part(top, rows, 0, s.x.cols)
-		p.panels = b.shared.floats(panelWords(rows, s.x.cols, p.terms.a))
-		b.packPanelsOf(p)
-		b.packed = append(b.packed, p)
+// packSegment packs rows [top, top+rows) of x into scratch.
+func (b *Backend) packSegment(w *worker, s segment, top, rows int) packedSegment {
+	p := packedSegment{segment: s, terms: b.termsOf(s.y), count: ceilDiv(rows, unitLanes)}
+	p.x = s.x.part(top, rows, 0, s.x.cols)
+	p.panels = w.scratch.floats(panelWords(rows, s.x.cols, p.terms.a))
+	blocks := p.blocks()
+	for from := 0; from < p.x.cols; from += blocks.steps {
+		for i := range p.count {
+			row := i * unitLanes
+			x := p.x.part(row, min(unitLanes, rows-row), from, min(blocks.steps, p.x.cols-from))
+			b.routines.unit.packRows(p.panel(i, from), x, p.terms.a, p.alpha, &w.scratch)
+		}
 	}
-	return b.packed
+	return p
 }
 
 // panelWords is the length of the panels of so many rows.
 func panelWords(rows, steps, terms int) int {
 	return ceilDiv(rows, unitLanes) * ceilDiv(steps, roundSteps) * terms * roundWords
-}
-
-func (b *Backend) packPanelsOf(p packedSegment) {
-	u, blocks := b.routines.unit, p.blocks()
-	b.each(p.x.rows*p.x.cols, p.count*blocks.count, func(w *worker, unit int) {
-		i, from := unit/blocks.count*unitLanes, unit%blocks.count*blocks.steps
-		x := p.x.part(i, min(unitLanes, p.x.rows-i), from, min(blocks.steps, p.x.cols-from))
-		u.packRows(p.panel(unit/blocks.count, from), x, p.terms.a, p.alpha, &w.scratch)
-	})
 }
 
 // stepBlocks are the blocks that the steps of a product are cut into.
@@ -93,26 +111,18 @@ func (p packedSegment) panel(i, from int) []float32 {
 	return p.panels[(from/roundSteps*p.count+i*rounds)*words:][:rounds*words]
 }
 
-// slab computes the columns of c, which are as many rows as have been packed.
-func (b *Backend) slab(c operand, segments []packedSegment, add bool) {
-	panels := ceilDiv(c.cols, unitLanes)
-	chunk := clamp(ceilDiv(panels, unitsThread*b.threads), 1, chunkPanels) * unitLanes
-	b.each(c.rows*c.cols*segments[0].x.cols, ceilDiv(c.cols, chunk), func(w *worker, unit int) {
-		from := unit * chunk
-		to := min(c.cols, from+chunk)
-		for i, s := range segments {
-			from, to := max(from, s.col), min(to, s.col+s.y.cols)
-			if from < to {
-				b.columns(w, c.part(0, c.rows, from, to-from), s, s.y.part(0, s.y.rows, from-s.col, to-from), add || i > 0)
-			}
-		}
-	})
+// segmentColumns adds s to columns [from, to) of c, or overwrites them with it.
+func (b *Backend) segmentColumns(w *worker, c operand, s packedSegment, from, to int, add bool) {
+	for j := from; j < to; j += chunkPanels * unitLanes {
+		cols := min(chunkPanels*unitLanes, to-j)
+		b.columns(w, c.part(0, c.rows, j, cols), s, s.y.part(0, s.y.rows, j-s.col, cols), add)
+	}
 }
 
 // columns computes the part c of the columns that s, with the part y of its own, goes
 // to. c and the panels of y stay in level 2, and those of x go by.
 func (b *Backend) columns(w *worker, c operand, s packedSegment, y operand, add bool) {
-	blocks := s.blocks()
+	blocks, mark := s.blocks(), w.scratch.used
 	for step := 0; step < y.rows; step += blocks.steps {
 		steps := min(blocks.steps, y.rows-step)
 		panels := b.routines.packChunk(w, y.part(step, steps, 0, y.cols), s.terms.b)
@@ -120,7 +130,7 @@ func (b *Backend) columns(w *worker, c operand, s packedSegment, y operand, add 
 			rows := c.part(i*unitLanes, min(unitLanes, c.rows-i*unitLanes), 0, c.cols)
 			b.rowPanel(w, rows, s, s.panel(i, step), panels, ceilDiv(steps, roundSteps), add || step > 0)
 		}
-		w.scratch.reset()
+		w.scratch.used = mark
 	}
 }
 

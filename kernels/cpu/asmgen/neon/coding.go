@@ -18,7 +18,8 @@ func codings(a *assembly) {
 	}
 }
 
-// nf4Bytes are the first bytes of the sixteen numbers, then the second ones, and so on.
+// nf4Bytes are the first bytes of the sixteen numbers, then the second ones, and so
+// on.
 func nf4Bytes() []uint32 {
 	words := make([]uint32, 16)
 	for i, x := range numbers.NF4Map {

@@ -67,6 +67,16 @@ func (e exponent) exp(r *routine, x vec) {
 	})
 }
 
+// expOrZero: x = eˣ, and 0 where that is no normal number, to −∞.
+func (e exponent) expOrZero(r *routine, x vec) {
+	r.scoped(func() {
+		below := r.vec()
+		r.fcmgt(below, e.low, x)
+		e.exp(r, x)
+		r.bic(x, x, below)
+	})
+}
+
 // sigmoid returns 1/(1+e⁻ˣ).
 func (e exponent) sigmoid(r *routine, x vec) vec {
 	s := r.vec()

@@ -31,7 +31,8 @@ func acrossLanes(u, size, opcode uint32, d, n vec) uint32 {
 // byElement is the encoding "vector × indexed element" of 32-bit lanes.
 func byElement(u, opcode uint32, d, n, m vec, lane int) uint32 {
 	low, high := uint32(lane&1), uint32(lane>>1)
-	return quad | u<<29 | 0b01111<<24 | 0b10<<22 | low<<21 | uint32(m)<<16 | opcode<<12 | high<<11 | uint32(n)<<5 | uint32(d)
+	return quad | u<<29 | 0b01111<<24 | 0b10<<22 | low<<21 | uint32(m)<<16 | opcode<<12 | high<<11 |
+		uint32(n)<<5 | uint32(d)
 }
 
 func (r *routine) three(name string, u, size, opcode uint32, d, n, m vec) {
@@ -55,6 +56,14 @@ func (r *routine) fmax(d, n, m vec) { r.three("fmax", 0, 0b00, 0b11110, d, n, m)
 
 // fmin: d is the smaller of n and m, or NaN.
 func (r *routine) fmin(d, n, m vec) { r.three("fmin", 0, 0b10, 0b11110, d, n, m) }
+
+// fcmgt: the bits of d are ones where n > m, which no NaN is.
+func (r *routine) fcmgt(d, n, m vec) { r.three("fcmgt", 1, 0b10, 0b11100, d, n, m) }
+
+// bic: d = n &^ m.
+func (r *routine) bic(d, n, m vec) {
+	r.word(threeSame(0, 0b01, 0b00011, d, n, m), "bic v%d.16b, v%d.16b, v%d.16b", d, n, m)
+}
 
 // faddp: d = (n0 + n1, n2 + n3, m0 + m1, m2 + m3).
 func (r *routine) faddp(d, n, m vec) { r.three("faddp", 1, 0b00, 0b11010, d, n, m) }
@@ -106,8 +115,8 @@ func (r *routine) fcvtlDouble(low, high, n vec) {
 	r.word(twoRegisters(quad, 0, 0b01, 0b10111, high, n), "fcvtl2 v%d.2d, v%d.4s", high, n)
 }
 
-// longShift is the encoding "shift by immediate" of twice as wide a result, here of no
-// shift. width is that of the source's lanes, in bits.
+// longShift is the encoding "shift by immediate" of twice as wide a result, here by
+// nothing. width is that of the source's lanes, in bits.
 func longShift(q, u, width, opcode uint32, d, n vec) uint32 {
 	return q | u<<29 | 0b011110<<23 | width<<16 | opcode<<11 | 1<<10 | uint32(n)<<5 | uint32(d)
 }

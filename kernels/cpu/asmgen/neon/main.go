@@ -44,6 +44,7 @@ func everything(a *assembly) {
 	reductions(a)
 	maps(a)
 	exponentials(a)
+	attention(a)
 	optimizer(a)
 	peaks(a)
 	pause(a)
