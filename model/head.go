@@ -2,8 +2,12 @@ package model
 
 import "bdlora/kernels"
 
-// headChunkBytes bounds the logits that exist at a time.
-const headChunkBytes = 64 << 20
+// headChunkBytes bounds the logits that exist at a time, but for headChunkRows of
+// them: fewer do not repay reading the whole vocabulary.
+const (
+	headChunkBytes = 64 << 20
+	headChunkRows  = 256
+)
 
 // head is the end of the model with the loss inside:
 //
@@ -35,7 +39,7 @@ type head struct {
 // back.
 func newHead(p *pass, norm kernels.Buf, weight *kernels.Weight, tokens int) *head {
 	h := &head{pass: p, norm: norm, weight: weight, makesGradients: p.room.backward}
-	h.chunk = min(tokens, max(16, headChunkBytes/4/weight.Rows))
+	h.chunk = min(tokens, max(headChunkRows, headChunkBytes/4/weight.Rows))
 	hidden, r := p.config.Hidden, p.room.head()
 	h.x, h.n, h.inv = r.Alloc(h.chunk*hidden), r.Alloc(h.chunk*hidden), r.Alloc(h.chunk)
 	h.logits, h.loss = r.Alloc(h.chunk*weight.Rows), r.Alloc(1)

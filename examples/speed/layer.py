@@ -31,7 +31,7 @@ PEFT = {
     "peft-bf16-compiled": ["--bf16", "--torch_compile"],
     "peft-bf16-all-compiled": ["--bf16", "--bf16_adapter", "--torch_compile"],
 }
-BDLORA = {"bdlora-f32": [], "bdlora-bf16": ["--bf16"]}
+BDLORA = {"bdlora-f32": [], "bdlora-medium": ["--float32_matmul_precision", "medium"]}
 CONTENDERS = [*PEFT, *BDLORA]
 
 

@@ -56,7 +56,7 @@ CONTENDERS = [
     Contender("peft-bf16-compiled", "peft", settings=COMPILED | {"bf16": True}, environment=KEEP_FREED),
     Contender("peft-bf16-all-compiled", "peft", settings=COMPILED | BF16_ALL, environment=KEEP_FREED),
     Contender("bdlora-f32", "bdlora"),
-    Contender("bdlora-bf16", "bdlora", settings={"bf16": True}),
+    Contender("bdlora-medium", "bdlora", settings={"float32_matmul_precision": "medium"}),
     Contender("peft-f32-bd", "peft", adapter="bd"),
     Contender("bdlora-f32-bd", "bdlora", adapter="bd"),
 ]
@@ -124,7 +124,8 @@ def run(contender: Contender, arguments: argparse.Namespace, steps: dict[str, An
     config = arguments.out.resolve() / contender.adapter / "run.yaml"
     output = arguments.out.resolve() / "runs" / name
     shutil.rmtree(output, ignore_errors=True)
-    settings = [f"{key}={json.dumps(value)}" for key, value in contender.settings.items()]
+    settings = [f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+                for key, value in contender.settings.items()]
     if contender.tool == "peft":
         command = [sys.executable, str(INTEROP / "train_peft.py"), str(config), str(output), *settings]
     else:

@@ -43,17 +43,21 @@ func (b *Backend) tiled(c operand, segments []segment, add bool) {
 }
 
 // unitShape is how many rows and columns of c a unit has: at most slabRows rows, and
-// all columns if that is enough for the threads.
+// as many columns as give every thread as many units.
 func (b *Backend) unitShape(c operand) (rows, cols int) {
-	const least = slabRows / 2 // fewer rows do not repay packing the columns
 	slabs := ceilDiv(c.rows, slabRows)
-	if slabs%b.threads != 0 {
-		slabs = clamp(ceilDiv(slabs, b.threads)*b.threads, 1, ceilDiv(c.rows, least))
-	}
-	across := ceilDiv(b.threads, slabs)
+	across := b.threads / commonDivisor(slabs, b.threads)
 	rows = ceilDiv(ceilDiv(c.rows, slabs), unitLanes) * unitLanes
 	cols = ceilDiv(ceilDiv(c.cols, across), unitLanes) * unitLanes
 	return rows, cols
+}
+
+// commonDivisor is the greatest of two positive numbers.
+func commonDivisor(a, b int) int {
+	for b > 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // packedSegment is a segment for the rows of a slab.
