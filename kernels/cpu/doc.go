@@ -2,10 +2,11 @@
 //
 // All products run through one small tile of c = Σ a⊗b that stays in registers
 // (routines.tile), fed from packed panels: weights of any format become float32 on
-// the way. What is bound by exponentials or reductions runs through vector loops.
-// Both come in one set per instruction set ([Paths]): AVX-512 and AVX2 in assembly
-// that asmgen generates, NEON in assembly that asmgen/neon generates, and plain Go for
-// everything else.
+// the way. Where the processor has matrix units for bfloat16 (Intel's AMX), large
+// products go there, as exact sums of bfloat16 terms. What is bound by exponentials or
+// reductions runs through vector loops. All of it comes in one set per instruction set
+// ([Paths]): AVX-512 and AVX2 in assembly that asmgen generates, NEON in assembly that
+// asmgen/neon generates, and plain Go for everything else.
 //
 // Work is cut into units that write disjoint results and is handed out as threads
 // become free. Which unit adds what in which order never depends on the threads,

@@ -81,11 +81,11 @@ func (b *Backend) packSegment(w *worker, s segment, top, rows int) packedSegment
 	p := packedSegment{segment: s, terms: b.termsOf(s.y), count: ceilDiv(rows, unitLanes)}
 	p.x = s.x.part(top, rows, 0, s.x.cols)
 	p.panels = w.scratch.floats(panelWords(rows, s.x.cols, p.terms.a))
-	blocks := p.blocks()
-	for from := 0; from < p.x.cols; from += blocks.steps {
+	steps := p.blockSteps()
+	for from := 0; from < p.x.cols; from += steps {
 		for i := range p.count {
 			row := i * unitLanes
-			x := p.x.part(row, min(unitLanes, rows-row), from, min(blocks.steps, p.x.cols-from))
+			x := p.x.part(row, min(unitLanes, rows-row), from, min(steps, p.x.cols-from))
 			b.routines.unit.packRows(p.panel(i, from), x, p.terms.a, p.alpha, &w.scratch)
 		}
 	}
@@ -97,21 +97,18 @@ func panelWords(rows, steps, terms int) int {
 	return ceilDiv(rows, unitLanes) * ceilDiv(steps, roundSteps) * terms * roundWords
 }
 
-// stepBlocks are the blocks that the steps of a product are cut into.
-type stepBlocks struct{ count, steps int }
-
-// blocks are as equal as whole rounds allow.
-func (p packedSegment) blocks() stepBlocks {
+// blockSteps is the length of the blocks that the steps of a product are cut into, as
+// equal as whole rounds allow. The last one may be shorter.
+func (p packedSegment) blockSteps() int {
 	rounds := ceilDiv(p.x.cols, roundSteps)
-	count := ceilDiv(rounds, p.terms.rounds())
-	each := ceilDiv(rounds, count)
-	return stepBlocks{ceilDiv(rounds, each), each * roundSteps}
+	blocks := ceilDiv(rounds, p.terms.rounds())
+	return ceilDiv(rounds, blocks) * roundSteps
 }
 
 // panel is the i-th panel of x in the block of steps that begins at from.
 func (p packedSegment) panel(i, from int) []float32 {
 	words := p.terms.a * roundWords
-	rounds := ceilDiv(min(p.blocks().steps, p.x.cols-from), roundSteps)
+	rounds := ceilDiv(min(p.blockSteps(), p.x.cols-from), roundSteps)
 	return p.panels[(from/roundSteps*p.count+i*rounds)*words:][:rounds*words]
 }
 
@@ -126,9 +123,9 @@ func (b *Backend) segmentColumns(w *worker, c operand, s packedSegment, from, to
 // columns computes the part c of the columns that s, with the part y of its own, goes
 // to. c and the panels of y stay in level 2, and those of x go by.
 func (b *Backend) columns(w *worker, c operand, s packedSegment, y operand, add bool) {
-	blocks, mark := s.blocks(), w.scratch.used
-	for step := 0; step < y.rows; step += blocks.steps {
-		steps := min(blocks.steps, y.rows-step)
+	block, mark := s.blockSteps(), w.scratch.used
+	for step := 0; step < y.rows; step += block {
+		steps := min(block, y.rows-step)
 		panels := b.routines.packChunk(w, y.part(step, steps, 0, y.cols), s.terms.b)
 		for i := range s.count {
 			rows := c.part(i*unitLanes, min(unitLanes, c.rows-i*unitLanes), 0, c.cols)
