@@ -21,14 +21,22 @@ func matrixUnitPaths() []string {
 	return paths
 }
 
-func TestEmulatedMatrixUnitPassesTheSuite(t *testing.T) {
-	if testing.Short() {
+// skipSlow leaves the emulation out of short runs: under the race detector it takes
+// many minutes.
+func skipSlow(t *testing.T, path string) {
+	t.Helper()
+	if path == "emulated" && testing.Short() {
 		t.Skip("the emulation is slow, and -short is set")
 	}
+}
+
+func TestEmulatedMatrixUnitPassesTheSuite(t *testing.T) {
+	skipSlow(t, "emulated")
 	kernelstest.Suite(t, newPath(t, 2, "emulated"), tolerance)
 }
 
 func TestThreadsDoNotChangeBitsOfTheEmulatedMatrixUnit(t *testing.T) {
+	skipSlow(t, "emulated")
 	kernelstest.SameBits(t, newPath(t, 1, "emulated"), newPath(t, 3, "emulated"))
 }
 
@@ -65,6 +73,7 @@ func TestPrecisionKeepsItsBits(t *testing.T) {
 		for _, path := range matrixUnitPaths() {
 			for _, precision := range kernels.Precisions() {
 				t.Run(fmt.Sprintf("path=%s/weight=%v/precision=%s", path, format, precision), func(t *testing.T) {
+					skipSlow(t, path)
 					be := newPath(t, 2, path)
 					be.SetPrecision(precision)
 					y, dx := product(be, format)
