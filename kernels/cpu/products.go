@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 
 	"bdlora/kernels"
 )
@@ -25,21 +26,27 @@ func (b *Backend) LinearBackward(dx, dy kernels.Matrix, w *kernels.Weight, add b
 // while c is near; otherwise they are products of their own.
 func (b *Backend) sum(kernel string, c, x kernels.Matrix, y operand, add bool, addends []kernels.Addend) {
 	to, from := matrixOperand(c), matrixOperand(x)
-	fits := b.unitFits(to, from, y)
-	b.segments = append(b.segments[:0], segment{x: from, y: y, alpha: 1})
 	for _, a := range addends {
 		checkAddend(kernel, c, a)
-		fits = fits && !a.A.Trans
-		b.segments = append(b.segments, segment{matrixOperand(a.A), matrixOperand(a.B), float32(a.Alpha), a.Col})
 	}
-	if fits {
-		b.tiled(to, b.segments, add)
+	if !b.sumFits(to, from, y, addends) {
+		b.product(to, from, y, 1, add)
+		for _, a := range addends {
+			b.product(to.part(0, to.rows, a.Col, a.B.Cols), matrixOperand(a.A), matrixOperand(a.B), float32(a.Alpha), true)
+		}
 		return
 	}
-	b.product(to, from, y, 1, add)
+	b.segments = append(b.segments[:0], segment{x: from, y: y, alpha: 1})
 	for _, a := range addends {
-		b.product(to.part(0, to.rows, a.Col, a.B.Cols), matrixOperand(a.A), matrixOperand(a.B), float32(a.Alpha), true)
+		b.segments = append(b.segments, segment{matrixOperand(a.A), matrixOperand(a.B), float32(a.Alpha), a.Col})
 	}
+	b.tiled(to, b.segments, add)
+}
+
+// sumFits is unitFits for c = x·y with addends.
+func (b *Backend) sumFits(c, x, y operand, addends []kernels.Addend) bool {
+	transposed := func(a kernels.Addend) bool { return a.A.Trans }
+	return b.unitFits(c, x, y) && !slices.ContainsFunc(addends, transposed)
 }
 
 func checkAddend(kernel string, c kernels.Matrix, a kernels.Addend) {

@@ -44,16 +44,16 @@ func (s *sizes) MatMul(c kernels.Matrix, _ float64, x, y kernels.Matrix, _ bool)
 
 // sum goes the ways of [Backend.sum].
 func (s *sizes) sum(c, x kernels.Matrix, y operand, addends []kernels.Addend) {
-	fits, words := s.b.unitFits(shapeOperand(c), shapeOperand(x), y), s.unitWords(shapeOperand(c), shapeOperand(x), y)
-	for _, a := range addends {
-		fits = fits && !a.A.Trans
-		words = max(words, s.unitWords(shapeOperand(c), shapeOperand(a.A), shapeOperand(a.B)))
-	}
-	if fits {
+	to, from := shapeOperand(c), shapeOperand(x)
+	if s.b.sumFits(to, from, y, addends) {
+		words := s.unitWords(to, from, y)
+		for _, a := range addends {
+			words = max(words, s.unitWords(to, shapeOperand(a.A), shapeOperand(a.B)))
+		}
 		s.need(0, words)
 		return
 	}
-	s.product(shapeOperand(c), shapeOperand(x), y)
+	s.product(to, from, y)
 	for _, a := range addends {
 		part := operand{rows: c.Rows, cols: a.B.Cols, row: c.Stride, col: 1}
 		s.product(part, shapeOperand(a.A), shapeOperand(a.B))
