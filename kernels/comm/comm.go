@@ -3,12 +3,7 @@
 // cost.
 package comm
 
-import (
-	"errors"
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // Comm is one process's end of a group of processes, or of goroutines that stand for
 // some ([NewLocal]).
@@ -63,39 +58,37 @@ const (
 	Max
 )
 
-// ErrPeerLost is the error of a collective that not all processes have come to in time.
-// [PeerLost] says which.
-var ErrPeerLost = errors.New("a process is lost")
+// String is "sum" or "max".
+func (o Op) String() string { return [...]string{"sum", "max"}[o] }
 
-// PeerLost names the processes that did not come to a collective.
-type PeerLost struct {
-	Missing []Peer // empty if nobody can tell
-	Call    string // which collective: "all-reduce 1,204 of 65,536 bytes"
-	Waited  time.Duration
+// DefaultTimeout is how long a collective may take where nothing else is said.
+const DefaultTimeout = 5 * time.Minute
+
+// Options is how a group of processes is opened.
+type Options struct {
+	// Library is the file of the library to load; empty tries those that are known.
+	Library string
+	// Launcher is whose processes these are, if that is known: its library is tried
+	// first.
+	Launcher Launcher
+	// Procs is how many processes the launcher has started; 0 if it does not say.
+	Procs int
+	// Timeout is how long a collective may take; 0 is DefaultTimeout.
+	Timeout time.Duration
+	// Compare lets the processes compare their calls before they make them, for one more
+	// exchange of 32 bytes a call: calls that differ are then an error, not corruption.
+	Compare bool
+	// Lost is told, from another goroutine, when a collective has not ended in time and
+	// cannot be taken back: the process has to end. It gets a [PeerLost].
+	Lost func(error)
 }
 
-// Error names the call and who is missing.
-func (e *PeerLost) Error() string {
-	missing := make([]string, len(e.Missing))
-	for i, p := range e.Missing {
-		missing[i] = p.String()
-	}
-	who := strings.Join(missing, ", ")
-	if who == "" {
-		who = "a process, nobody knows which"
-	}
-	return fmt.Sprintf("comm: %s: waited %s for %s: %v", e.Call, e.Waited.Round(time.Second), who, ErrPeerLost)
-}
+// Launcher is a family of programs that start processes.
+type Launcher uint8
 
-// Unwrap makes it an [ErrPeerLost].
-func (e *PeerLost) Unwrap() error { return ErrPeerLost }
-
-// Peer is a process as people know it.
-type Peer struct {
-	Proc int
-	Host string
-	PID  int
-}
-
-// String is "process 2 (pid 4711 on node7)".
-func (p Peer) String() string { return fmt.Sprintf("process %d (pid %d on %s)", p.Proc, p.PID, p.Host) }
+// The launchers.
+const (
+	AnyLauncher Launcher = iota
+	OpenMPI
+	MPICH // and those of its family: Intel's, MVAPICH, Cray's
+)

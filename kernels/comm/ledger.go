@@ -13,6 +13,9 @@ const (
 	Control                 // norms, stop flags, and what else keeps processes in step
 )
 
+// String is "base", "adapter", "replicas" or "control".
+func (p Purpose) String() string { return [...]string{"base", "adapter", "replicas", "control"}[p] }
+
 // Collective is a kind of call.
 type Collective uint8
 
@@ -24,6 +27,30 @@ const (
 	Broadcast
 	Barrier
 )
+
+// String is "all-reduce", "all-gather", "reduce-scatter", "broadcast" or "barrier".
+func (k Collective) String() string {
+	return [...]string{"all-reduce", "all-gather", "reduce-scatter", "broadcast", "barrier"}[k]
+}
+
+// RingBytes is what each of procs processes in a ring sends to carry out calls of this
+// kind with that payload, which is also the least that any algorithm can do with:
+// (procs-1)/procs of it for an all-gather or a reduce-scatter, twice that for an
+// all-reduce, which is both. In a broadcast all but the last process pass all of it on.
+func (k Collective) RingBytes(payload int64, procs int) int64 {
+	n := int64(procs)
+	switch k {
+	case AllReduce:
+		return 2 * payload * (n - 1) / n
+	case AllGather, ReduceScatter:
+		return payload * (n - 1) / n
+	case Broadcast:
+		if procs > 1 {
+			return payload
+		}
+	}
+	return 0
+}
 
 // Entry sums up the calls of one kind.
 type Entry struct {
