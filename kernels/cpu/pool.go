@@ -43,9 +43,10 @@ type job struct {
 	finished atomic.Int64
 }
 
-// spins is how often a thread looks for work before it parks: some 20 µs, as long
-// as parking and waking take. Kernels follow each other faster than that.
-const spins = 100
+// spins is how often a thread looks for work before it parks: some 100 µs. Parking and
+// waking take 20, which is as long as an adapter's product takes; kernels, and the last
+// units of one, follow each other faster than 100.
+const spins = 1000
 
 func newPool(threads int, pause func()) *pool {
 	p := &pool{pause: pause, done: make(chan struct{}, 1)}
