@@ -67,15 +67,3 @@ func TestViewsOutOfRangePanic(t *testing.T) {
 		})
 	}
 }
-
-func TestRowsOfAWeight(t *testing.T) {
-	w := &kernels.Weight{Rows: 3, Cols: 2, F32: []float32{0, 1, 2, 3, 4, 5}}
-	if got := w.RowRange(1, 3); got.Rows != 2 || !slices.Equal(got.F32, []float32{2, 3, 4, 5}) {
-		t.Errorf("got %d rows of %v, want 2 of [2 3 4 5]", got.Rows, got.F32)
-	}
-	h := &kernels.Weight{Rows: 2, Cols: 2, Format: kernels.FormatF16, U16: []uint16{0x3c00, 0, 0xc000, 0}}
-	got := h.RowRange(1, 2)
-	if got.Format.Float32(got.U16[0]) != -2 {
-		t.Errorf("got %g, want -2", got.Format.Float32(got.U16[0]))
-	}
-}

@@ -29,7 +29,7 @@ type NF4 struct {
 	Absmax       []byte    // of each block, a code of [DynamicMap]
 	NestedAbsmax []float32 // of each [NF4NestedBlock] of Absmax
 	Offset       float32   // the mean of what Absmax stands for
-	First        int       // the number at which the weight begins, if it is a view of some rows
+	First        int       // the number at which the weight begins, if it is a view
 }
 
 // Scale is the largest absolute value of a block, as far as it survived.

@@ -9,12 +9,15 @@ import (
 	"sync/atomic"
 )
 
-// Quantize returns w, which is in a format of files, in FormatInt8 or FormatNF4,
-// computed on threads threads; how many changes no bit.
+// Quantize returns w, which is in a format of files and has no gaps, in FormatInt8 or
+// FormatNF4, computed on threads threads; how many changes no bit.
 //
 // It is an error if w has a number that is NaN or infinite. Rows and blocks below
 // 1e-36 in all their numbers may become zeros.
 func (w *Weight) Quantize(format Format, threads int) (*Weight, error) {
+	if w.Gap != 0 {
+		panic(fmt.Sprintf("kernels: weight %s: quantise some of its columns, want all", w.Name))
+	}
 	q := &Weight{Name: w.Name, Format: format, Rows: w.Rows, Cols: w.Cols}
 	var err error
 	switch format {

@@ -215,25 +215,6 @@ func TestThreadsDoNotChangeQuantizedBits(t *testing.T) {
 	}
 }
 
-// Rows of 70 begin anywhere in a block and at either half of a byte.
-func TestRowsOfQuantizedWeightsAreTheirRows(t *testing.T) {
-	const rows, cols = 9, 35
-	w := weightOf("w", kernels.FormatF32, rows, cols, congruential(5, rows*cols))
-	for _, format := range []kernels.Format{kernels.FormatInt8, kernels.FormatNF4} {
-		q := quantize(t, w, format, 1)
-		whole := decoded(q)
-		for from := range rows {
-			part := q.RowRange(from, rows).RowRange(0, rows-from)
-			if got, want := decoded(part), whole[from*cols:]; !slices.Equal(got, want) {
-				t.Fatalf("%v: rows from %d on are %v, want %v", format, from, got, want)
-			}
-			if got, want := part.Scale(cols/2), q.Scale(from*cols+cols/2); got != want {
-				t.Errorf("%v: scale in row %d is %g, want %g", format, from, got, want)
-			}
-		}
-	}
-}
-
 func TestQuantizeRefusesWhatIsNotFinite(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 		w := weightOf("model.w", kernels.FormatF32, 3, 70, congruential(6, 210))

@@ -108,7 +108,7 @@ func (c *coding[T]) copyRows(dst []float32, width int, src []T, x operand, first
 }
 
 // codedDots: c[i, j] = alpha·x[i]·y[j], in which the rows of x are contiguous and y is
-// a whole weight of few bits.
+// a weight of few bits.
 func (b *Backend) codedDots(c, x, y operand, alpha float32, add bool) {
 	chunk := clamp(ceilDiv(c.cols, unitsThread*b.threads), 1, 64)
 	b.each(c.rows*c.cols*x.cols, ceilDiv(c.cols, chunk), func(w *worker, unit int) {
@@ -142,7 +142,7 @@ func (c *coding[T]) dotRow(r *routines, w *worker, x []float32, src []T, y opera
 		block = max(8, len(x)-len(x)%8)
 	}
 	sum, done := float32(0), 0
-	oneScale := len(x) <= y.weight.Cols // a weight of one column is a row as well, of as many scales
+	oneScale := len(x) <= y.weight.Stride() // a weight of one column is a row as well, of as many scales
 	if c.dot != nil && (c.block == 0 && oneScale || c.block > 0 && first%c.block == 0) {
 		done = len(x) - len(x)%block
 	}

@@ -31,7 +31,9 @@ func weightOperand(w *kernels.Weight) operand {
 	if w.Format > kernels.FormatNF4 {
 		panic(fmt.Sprintf("cpu: weight %s has format %d, want one up to NF4", w.Name, w.Format))
 	}
-	return operand{format: w.Format, f32: w.F32, u16: w.U16, weight: w, rows: w.Rows, cols: w.Cols, row: w.Cols, col: 1}
+	return operand{
+		format: w.Format, f32: w.F32, u16: w.U16, weight: w, rows: w.Rows, cols: w.Cols, row: w.Stride(), col: 1,
+	}
 }
 
 // t is the transpose.

@@ -89,17 +89,20 @@ func checkScale(t testing.TB, l lab) {
 }
 
 func checkEmbed(t testing.TB, l lab) {
-	tokens := []int32{4, 0, 10, 4, 7}
 	for _, s := range rowSizes {
 		for _, format := range formats {
-			w := newWeight(format, 11, s.cols)
-			operands := []operand{newOperand("y", overwrote, len(tokens), s.cols, strided)}
-			l.exact().try(t, operands, func(be kernels.Backend, m []kernels.Matrix) float64 {
-				be.Embed(m[0], w, tokens)
-				return 0
-			})
+			l.tryEmbed(t, newWeight(format, 11, s.cols), []int32{4, 0, 10, 4, 7})
 		}
 	}
+}
+
+func (l lab) tryEmbed(t testing.TB, w *kernels.Weight, tokens []int32) {
+	t.Helper()
+	operands := []operand{newOperand("y", overwrote, len(tokens), w.Cols, strided)}
+	l.exact().try(t, operands, func(be kernels.Backend, m []kernels.Matrix) float64 {
+		be.Embed(m[0], w, tokens)
+		return 0
+	})
 }
 
 // eps is large enough that a kernel which forgets it fails.

@@ -38,8 +38,9 @@ func (l lab) tryProducts(t testing.TB, m, k, n int, choice uint16, alpha float64
 	add := draw(2) == 1
 	c := layout(draw(2))
 	a, b := layout(draw(3)), layout(draw(3))
-	w := newWeight(formats[draw(len(formats))], n, k)
-	first, second := draw(8), draw(8)
+	format, first, second := formats[draw(len(formats))], draw(8), draw(8)
+	gap := draw(5)
+	w := newWeight(format, n, k+gap).ColRange(gap/2, gap/2+k)
 	l.tryMatMul(t, m, k, n, [3]layout{c, a, b}, alpha, add)
 	l.tryLinear(t, m, w, c, drawAddends(n, first, second, alpha, a, b)...)
 	l.tryLinearBackward(t, m, w, c, add, drawAddends(k, first, second, alpha, a, b)...)

@@ -96,7 +96,7 @@ type check struct {
 
 // kernelChecks try kernels on operands.
 func kernelChecks() []check {
-	return slices.Concat(productChecks, elementwiseChecks, attentionChecks, optimizerChecks)
+	return slices.Concat(productChecks, viewChecks, elementwiseChecks, attentionChecks, optimizerChecks)
 }
 
 // backendChecks are the others.

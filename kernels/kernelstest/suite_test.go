@@ -74,6 +74,23 @@ func (b *rowsSwapped) Embed(y kernels.Matrix, w *kernels.Weight, tokens []int32)
 	b.float32Ref.Embed(y, w, tokens)
 }
 
+type gapIgnored struct{ float32Ref }
+
+// asIfDense is w with its rows where they would lie without gaps.
+func asIfDense(w *kernels.Weight) *kernels.Weight {
+	dense := *w
+	dense.Gap = 0
+	return &dense
+}
+
+func (b *gapIgnored) Linear(y, x kernels.Matrix, w *kernels.Weight, addends ...kernels.Addend) {
+	b.float32Ref.Linear(y, x, asIfDense(w), addends...)
+}
+
+func (b *gapIgnored) Embed(y kernels.Matrix, w *kernels.Weight, tokens []int32) {
+	b.float32Ref.Embed(y, asIfDense(w), tokens)
+}
+
 type unsteady struct {
 	float32Ref
 	calls int
@@ -162,6 +179,8 @@ func TestSuiteFailsOnFaults(t *testing.T) {
 		{"LinearAddends", new(addendMoved)},
 		{"LinearBackwardAddends", new(addendForgotten)},
 		{"Embed", new(rowsSwapped)},
+		{"LinearOfColumns", new(gapIgnored)},
+		{"EmbedOfColumns", new(gapIgnored)},
 		{"Scale", new(unsteady)},
 		{"SwiGLUBackwardInPlace", new(gateOverwrittenFirst)},
 		{"Dropout", new(firstColIgnored)},

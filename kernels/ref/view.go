@@ -79,7 +79,7 @@ func (v view[T]) setSpan(i, j int, x []float64) {
 // weightRow is row i of w, decoded.
 func weightRow(w *kernels.Weight, i int) []float64 {
 	numbers, row := make([]float32, w.Cols), make([]float64, w.Cols)
-	w.Decode(numbers, i*w.Cols)
+	w.Decode(numbers, i*w.Stride())
 	for j, x := range numbers {
 		row[j] = float64(x)
 	}
