@@ -64,7 +64,13 @@ func mustPlan(t *testing.T, base bdlora.Base, c bdlora.Config) *bdlora.Plan {
 // trained is an adapter of the tiny model none of whose numbers is zero.
 func trained(t *testing.T, c bdlora.Config) *bdlora.Adapter {
 	t.Helper()
-	a := bdlora.New(mustPlan(t, tiny.base(), c), 1)
+	return drawn(t, tiny.base(), c)
+}
+
+// drawn is an adapter of a model none of whose numbers is zero.
+func drawn(t *testing.T, base bdlora.Base, c bdlora.Config) *bdlora.Adapter {
+	t.Helper()
+	a := bdlora.New(mustPlan(t, base, c), 1)
 	random := rand.New(rand.NewPCG(7, uint64(c.Blocks)))
 	for _, shard := range a.Shards {
 		for i := range shard {

@@ -13,7 +13,8 @@
 // Hugging Face PEFT's layout ([Adapter.SavePEFT], [LoadPEFT]), the same with its
 // zeros filled in for servers that know plain LoRA only ([Adapter.SaveDense]), one
 // file a shard ([Adapter.SaveShards], [LoadShards]), and a model with the adapter
-// merged in ([SaveMerged]). [Open] tells which of them a folder is.
+// merged in ([SaveMerged]). [Open] tells which of them a folder is. [Convert] cuts an
+// adapter into another number of blocks.
 //
 // Source: arXiv 2510.23346, and PEFT's implementation for the packed layout.
 package bdlora

@@ -27,6 +27,7 @@ type Module struct {
 	Layer   int
 	Linear  Linear
 	Rank    int     // r, over all shards
+	Alpha   float64 // numerator of Scaling
 	Scaling float64 // s
 	A, B    Factor
 }
@@ -73,7 +74,7 @@ func NewPlan(base Base, cfg Config) (*Plan, error) {
 		if err := errors.Join(rankErr, alphaErr); err != nil {
 			return nil, err
 		}
-		p.add(at, rank, cfg.scaling(rank, alpha))
+		p.add(at, rank, alpha)
 	}
 	if err := errors.Join(ranks.checkUsed(selected), alphas.checkUsed(selected)); err != nil {
 		return nil, err
@@ -82,9 +83,9 @@ func NewPlan(base Base, cfg Config) (*Plan, error) {
 }
 
 // add appends a module behind those that are there.
-func (p *Plan) add(at place, rank int, scaling float64) {
+func (p *Plan) add(at place, rank int, alpha float64) {
 	n, l := p.Shards(), at.linear
-	m := Module{Layer: at.layer, Linear: l, Rank: rank, Scaling: scaling}
+	m := Module{Layer: at.layer, Linear: l, Rank: rank, Alpha: alpha, Scaling: p.Config.scaling(rank, alpha)}
 	m.A = Factor{Offset: p.ShardLen, Rows: rank / n, Cols: l.In}
 	m.B = Factor{Rows: l.Out, Cols: rank / n}
 	if l.Parallel == ColumnParallel {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,8 +37,8 @@ func export(c *cli.Context) error {
 	if format != "peft" && format != "dense" && format != "shards" && format != "merged" {
 		return usagef("--format: got %q, want peft, dense, shards or merged", format)
 	}
-	if entries, err := os.ReadDir(output); err == nil && len(entries) > 0 {
-		return fmt.Errorf("--output: %s has files in it, want a new or empty folder", output)
+	if err := newFolder(output); err != nil {
+		return err
 	}
 	be, err := newBackend(c)
 	if err != nil {

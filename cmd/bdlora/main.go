@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
 			quickstartCommand(), trainCommand(), resumeCommand(), evalCommand(), generateCommand(),
-			exportCommand(), planCommand(), inspectCommand(), dataCommand(), benchCommand(),
+			exportCommand(), convertCommand(), planCommand(), inspectCommand(), dataCommand(), benchCommand(),
 		},
 		Action:         noCommand,
 		OnUsageError:   usageOf,
