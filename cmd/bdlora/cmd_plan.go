@@ -17,8 +17,8 @@ import (
 func planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
-		Usage: "show what an adapter on a model would be: shapes, parameters, memory",
-		Flags: []cli.Flag{
+		Usage: "show what an adapter on a model would be: shapes, parameters, memory, speed of serving",
+		Flags: append([]cli.Flag{
 			modelFlag,
 			&cli.IntFlag{Name: "nblocks", Aliases: []string{"tp_degree"}, Value: 1, Usage: "shards that will serve the adapter"},
 			&cli.IntFlag{Name: "lora_r", Aliases: []string{"r", "lora_rank"}, Usage: "rank over all blocks"},
@@ -31,7 +31,7 @@ func planCommand() *cli.Command {
 			&cli.IntFlag{Name: "eval_tokens", Usage: "for the memory: those of a micro-batch of evaluation; 0 is no evaluation"},
 			&cli.Float64Flag{Name: "lora_dropout", Usage: "for the memory: probability of dropping an input of the adapter"},
 			baseDtypeFlag, threadsFlag,
-		},
+		}, planServeFlags()...),
 		Action: plan,
 	}
 }
@@ -52,6 +52,12 @@ func plan(c *cli.Context) error {
 	case c.IsSet("lora_r") && c.IsSet("match_lora_rank"):
 		return usagef("--lora_r and --match_lora_rank: got both, want one")
 	}
+	if c.Bool("serve") {
+		return planServing(c)
+	}
+	if err := onlyWith(c, "serve", planServeFlags()); err != nil {
+		return err
+	}
 	be, err := newBackend(c)
 	if err != nil {
 		return err
@@ -61,28 +67,30 @@ func plan(c *cli.Context) error {
 		return err
 	}
 	defer l.Close()
-	base := l.model.Base()
+	p, err := planAdapter(c, l.model.Base())
+	if err != nil {
+		return err
+	}
+	printPlan(c.App.Writer, p)
+	printMatched(c, p)
+	return printMemory(c.App.Writer, be, l.model, p, model.GraphConfig{
+		Tokens: c.Int("tokens"), EvalTokens: c.Int("eval_tokens"), Dropout: c.Float64("lora_dropout"),
+	})
+}
+
+// planAdapter is the adapter that the flags ask for.
+func planAdapter(c *cli.Context, base bdlora.Base) (*bdlora.Plan, error) {
 	cfg := bdlora.DefaultConfig()
 	cfg.Rank, cfg.Blocks, cfg.Alpha = c.Int("lora_r"), c.Int("nblocks"), c.Float64("lora_alpha")
 	cfg.RSLoRA, cfg.Targets = c.Bool("use_rslora"), c.StringSlice("target_modules")
 	if cfg.Rank == 0 {
-		if cfg.Rank, err = bdlora.MatchRank(base, cfg.Targets, cfg.Blocks, c.Int("match_lora_rank")); err != nil {
-			return err
+		rank, err := bdlora.MatchRank(base, cfg.Targets, cfg.Blocks, c.Int("match_lora_rank"))
+		if err != nil {
+			return nil, err
 		}
+		cfg.Rank = rank
 	}
-	p, err := bdlora.NewPlan(base, cfg)
-	if err != nil {
-		return err
-	}
-	w := c.App.Writer
-	printPlan(w, p)
-	if !c.IsSet("lora_r") {
-		rank := c.Int("match_lora_rank")
-		fmt.Fprintf(w, "plain LoRA of rank %d: %s params\n", rank, thousands(loraParams(p, rank)))
-	}
-	return printMemory(w, be, l.model, p, model.GraphConfig{
-		Tokens: c.Int("tokens"), EvalTokens: c.Int("eval_tokens"), Dropout: c.Float64("lora_dropout"),
-	})
+	return bdlora.NewPlan(base, cfg)
 }
 
 // printPlan writes a line for each kind of linear, and the sums.
@@ -102,6 +110,14 @@ func printPlan(w io.Writer, p *bdlora.Plan) {
 			fmt.Fprintf(w, "note: each output sees only %d of the rank's %d components; more than 4 learn better\n",
 				perBlock, p.Config.Rank)
 		}
+	}
+}
+
+// printMatched writes the size of the plain LoRA that the plan's rank was matched to, if
+// it was.
+func printMatched(c *cli.Context, p *bdlora.Plan) {
+	if rank := c.Int("match_lora_rank"); !c.IsSet("lora_r") {
+		fmt.Fprintf(c.App.Writer, "plain LoRA of rank %d: %s params\n", rank, thousands(loraParams(p, rank)))
 	}
 }
 
