@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Version:   version(),
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
-			quickstartCommand(), trainCommand(), resumeCommand(), evalCommand(), generateCommand(),
+			quickstartCommand(), trainCommand(), resumeCommand(), launchCommand(), evalCommand(), generateCommand(),
 			exportCommand(), convertCommand(), planCommand(), inspectCommand(), dataCommand(), benchCommand(),
 		},
 		Action:         noCommand,
@@ -69,8 +69,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
-	if errors.As(err, new(usageError)) {
+	var ended *commandError
+	switch {
+	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.As(err, &ended):
+		return ended.end.code
 	}
 	return exitFailed
 }
