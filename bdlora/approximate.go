@@ -1,9 +1,11 @@
 package bdlora
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
+	"gonum.org/v1/gonum/lapack/lapack64"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -50,58 +52,54 @@ func newPair(out, in, rank int) pair {
 // No [out, in] matrix is made: with orthonormal Q and P, B = Q·S and Aᵀ = P·T, so that
 // the singular values of B·A = Q·(S·Tᵀ)·Pᵀ are those of the [rank, rank] core S·Tᵀ.
 func (p pair) truncate(dst pair) ([]float64, error) {
-	q, s, err := orthonormal(p.b.float64s())
-	if err != nil {
-		return nil, err
+	b, a := p.b.float64s(), p.a.float64s()
+	if norm := math.Hypot(mat.Norm(b, 2), mat.Norm(a, 2)); math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return nil, fmt.Errorf("the factors have norm %g, want all of their numbers finite", norm)
 	}
-	pt, t, err := orthonormal(p.a.float64s().T())
-	if err != nil {
-		return nil, err
-	}
+	q, s := orthonormal(b)
+	pt, t := orthonormal(mat.DenseCopyOf(a.T()))
 	var core, left, right mat.Dense
 	core.Mul(s, t.T())
-	svd, err := decompose(&core)
-	if err != nil {
-		return nil, err
+	var svd mat.SVD
+	if !svd.Factorize(&core, mat.SVDThin) {
+		return nil, errors.New("the singular value decomposition did not converge")
 	}
 	svd.UTo(&left)
 	svd.VTo(&right)
 	values := svd.Values(nil)
 	kept := min(dst.a.rows, len(values))
-	scale := mat.NewDiagDense(len(values), nil)
+	roots := mat.NewDiagDense(len(values), nil)
 	for k, value := range values[:kept] {
-		scale.SetDiag(k, math.Sqrt(value))
+		roots.SetDiag(k, math.Sqrt(value))
 	}
-	var b, a mat.Dense
-	b.Product(q, &left, scale)
-	a.Product(scale, right.T(), pt.T())
-	dst.b.part(0, 0, dst.b.rows, kept).setFloat64s(&b)
-	dst.a.part(0, 0, kept, dst.a.cols).setFloat64s(&a)
+	var newB, newA mat.Dense
+	newB.Product(q, &left, roots)
+	newA.Product(roots, right.T(), pt.T())
+	dst.b.part(0, 0, dst.b.rows, kept).setFloat64s(&newB)
+	dst.a.part(0, 0, kept, dst.a.cols).setFloat64s(&newA)
 	return values, nil
 }
 
-// orthonormal is m = q·s, the columns of q being orthonormal; s is as wide as m.
-func orthonormal(m mat.Matrix) (q, s *mat.Dense, err error) {
-	svd, err := decompose(m)
-	if err != nil {
-		return nil, nil, err
+// orthonormal is m = q·s, the columns of q being orthonormal: the thin QR
+// decomposition, or m itself beside a unit matrix if it is wider than high.
+func orthonormal(m *mat.Dense) (q, s mat.Matrix) {
+	rows, cols := m.Dims()
+	if rows < cols {
+		ones := mat.NewDiagDense(rows, nil)
+		for i := range rows {
+			ones.SetDiag(i, 1)
+		}
+		return ones, m
 	}
-	q, s = new(mat.Dense), new(mat.Dense)
-	svd.UTo(q)
-	s.Mul(q.T(), m)
-	return q, s, nil
-}
-
-// decompose is the thin singular value decomposition of m.
-func decompose(m mat.Matrix) (*mat.SVD, error) {
-	if norm := mat.Norm(m, 2); math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return nil, fmt.Errorf("a factor has norm %g, want all of its numbers finite", norm)
-	}
-	svd := new(mat.SVD)
-	if !svd.Factorize(m, mat.SVDThin) {
-		return nil, fmt.Errorf("the singular value decomposition did not converge")
-	}
-	return svd, nil
+	qr, tau := mat.DenseCopyOf(m), make([]float64, cols)
+	work := make([]float64, 1)
+	lapack64.Geqrf(qr.RawMatrix(), tau, work, -1) // asks for the size of work
+	work = make([]float64, int(work[0]))
+	lapack64.Geqrf(qr.RawMatrix(), tau, work, len(work))
+	triangle := mat.NewTriDense(cols, mat.Upper, nil)
+	triangle.Copy(qr.Slice(0, cols, 0, cols))
+	lapack64.Orgqr(qr.RawMatrix(), tau, work, len(work))
+	return qr, triangle
 }
 
 // float64s is a copy of m.

@@ -111,7 +111,7 @@ func TestConvertRefuses(t *testing.T) {
 	wantError(t, err, "nblocks: 3 does not divide 8 heads")
 	a.Shards[1][0] = float32(math.NaN())
 	_, _, err = bdlora.Convert(a, 2, 4)
-	wantError(t, err, "model.layers.0.self_attn.q_proj: block 1: a factor has norm NaN")
+	wantError(t, err, "model.layers.0.self_attn.q_proj: block 1: the factors have norm NaN")
 }
 
 // The one alpha that most linears have is the configuration's; patterns name the

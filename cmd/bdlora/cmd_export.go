@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,25 +19,30 @@ func exportCommand() *cli.Command {
 		Description: "peft     PEFT's files with packed blocks; PEFT from 0.19 on. Servers that know plain LoRA only take\n" +
 			"         them without complaint and answer wrongly\n" +
 			"dense    the same with the zeros filled in: plain LoRA for every server\n" +
+			"vllm     for vLLM with --block_diagonal_sharded_loras: the packed blocks, with zeros in them up to a rank that it\n" +
+			"         can be started with\n" +
 			"shards   one file a tensor-parallel rank, as it was trained\n" +
 			"merged   the whole model with the adapter added to its weights: to those of its files, whatever\n" +
 			"         base_dtype the adapter was trained on",
 		Flags: []cli.Flag{
 			modelFlag, adapterFlag, threadsFlag,
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "peft, dense, shards or merged"},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: strings.Join(exportFormats(), ", ")},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` to write"},
 		},
 		Action: export,
 	}
 }
 
+// exportFormats are the values of --format.
+func exportFormats() []string { return []string{"peft", "dense", "vllm", "shards", "merged"} }
+
 func export(c *cli.Context) error {
 	if err := errors.Join(arguments(c, 0, 0), required(c, "format", "output", adapterFlag.Name)); err != nil {
 		return err
 	}
 	format, output := c.String("format"), c.String("output")
-	if format != "peft" && format != "dense" && format != "shards" && format != "merged" {
-		return usagef("--format: got %q, want peft, dense, shards or merged", format)
+	if !slices.Contains(exportFormats(), format) {
+		return usagef("--format: got %q, want one of %s", format, strings.Join(exportFormats(), ", "))
 	}
 	if err := newFolder(output); err != nil {
 		return err
@@ -49,6 +56,11 @@ func export(c *cli.Context) error {
 		return err
 	}
 	defer l.Close()
+	if format == "vllm" {
+		if _, err := bdlora.VLLMRank(l.adapter.Plan); err != nil {
+			return err
+		}
+	}
 	note, err := l.export(be, format, output)
 	if err != nil {
 		return fmt.Errorf("%s: %w", output, err)
@@ -68,6 +80,10 @@ func (l *loaded) export(be kernels.Backend, format, output string) (note string,
 		return note, l.adapter.SavePEFT(output)
 	case "dense":
 		return "as plain LoRA of the same rank, for every server", l.adapter.SaveDense(output)
+	case "vllm":
+		rank, err := l.adapter.SaveVLLM(output)
+		note = fmt.Sprintf("rank %d in it; serve it by:\n%s", rank, bdlora.VLLMCommand(l.adapter.Plan, rank, output))
+		return note, err
 	case "shards":
 		return "one file a rank, in " + bdlora.ShardsPath(output, l.adapter.Plan.Shards()), l.adapter.SaveShards(output)
 	}
