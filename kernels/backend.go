@@ -99,13 +99,20 @@ type Elementwise interface {
 	SwiGLUBackward(dgate, dup, dy, gate, up Matrix)
 	// Dropout: y = x ⊙ mask/(1-p), or y += … if add; see [Dropout] for the mask.
 	Dropout(y, x Matrix, d Dropout, add bool)
-	// CrossEntropy returns Σ −log softmax(logits[i])[targets[i]], summed in float64
-	// and in the order of the rows, and overwrites logits with the sum's gradient
-	// times gradScale. With gradScale 0 the logits hold garbage afterwards. A
-	// negative target leaves its row out: no loss, a gradient of zero.
+	// CrossEntropy sets s to what −log softmax(logits[i])[targets[i]] is made of, with
+	// sums in float64, and then logits[i] = exp(logits[i] − s.Max[i]). A negative target
+	// is not among the columns, which may be some of the row's.
 	//
-	//	logits [rows, vocab]   targets [rows]
-	CrossEntropy(logits Matrix, targets []int32, gradScale float64) float64
+	//	s, targets [rows]   logits [rows, columns]
+	CrossEntropy(s SoftmaxRows, logits Matrix, targets []int32)
+	// CrossEntropyBackward: logits[i] = factors[i]·logits[i], less gradScale where the
+	// target is. With what CrossEntropy left there, and
+	//
+	//	factors[i] = gradScale·exp(s.Max[i] − Max)/Sum
+	//
+	// of Max and Sum over all columns of the row, it is gradScale times the gradient of
+	// the loss in the logits.
+	CrossEntropyBackward(logits Matrix, targets []int32, factors []float64, gradScale float64)
 }
 
 // Attention is softmax attention over packed sequences.

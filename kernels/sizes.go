@@ -78,10 +78,11 @@ func (s *Sizes) RoPE(Matrix, []int32, *Rotary, bool)                 {}
 func (s *Sizes) SwiGLU(_, _, _ Matrix)                               {}
 func (s *Sizes) SwiGLUBackward(_, _, _, _, _ Matrix)                 {}
 func (s *Sizes) Dropout(_, _ Matrix, _ Dropout, _ bool)              {}
-func (s *Sizes) CrossEntropy(Matrix, []int32, float64) float64       { return 0 }
+func (s *Sizes) CrossEntropy(SoftmaxRows, Matrix, []int32)           {}
 func (s *Sizes) SumSquares(Buf) float64                              { return 0 }
 func (s *Sizes) AdamW(_, _, _, _ Buf, _ AdamW)                       {}
 
+func (s *Sizes) CrossEntropyBackward(Matrix, []int32, []float64, float64)                         {}
 func (s *Sizes) LinearBackward(_, _ Matrix, _ *Weight, _ bool, _ ...Addend)                       {}
 func (s *Sizes) Attention(_ Matrix, _ Buf, _, _, _ Matrix, _ *AttentionShape)                     {}
 func (s *Sizes) AttentionBackward(_, _, _, _, _ Matrix, _ Buf, _, _, _ Matrix, _ *AttentionShape) {}

@@ -142,11 +142,17 @@ func (t *Timed) Dropout(y, x Matrix, d Dropout, add bool) {
 }
 
 // CrossEntropy is that of the Backend below.
-func (t *Timed) CrossEntropy(logits Matrix, targets []int32, gradScale float64) float64 {
+func (t *Timed) CrossEntropy(s SoftmaxRows, logits Matrix, targets []int32) {
 	began := time.Now()
-	loss := t.Backend.CrossEntropy(logits, targets, gradScale)
+	t.Backend.CrossEntropy(s, logits, targets)
 	t.done(began, Call{Kernel: "CrossEntropy"})
-	return loss
+}
+
+// CrossEntropyBackward is that of the Backend below.
+func (t *Timed) CrossEntropyBackward(logits Matrix, targets []int32, factors []float64, gradScale float64) {
+	began := time.Now()
+	t.Backend.CrossEntropyBackward(logits, targets, factors, gradScale)
+	t.done(began, Call{Kernel: "CrossEntropyBackward"})
 }
 
 // Attention is that of the Backend below.

@@ -31,7 +31,9 @@ type head struct {
 	x, n           kernels.Buf
 	inv, dn, dx    kernels.Buf
 	logits, loss   kernels.Buf
-	wanted         []int32 // targets of a chunk
+	wanted         []int32             // targets of a chunk
+	softmax        kernels.SoftmaxRows // of a chunk
+	factors        []float64           // of a chunk's gradient
 	makesGradients bool
 }
 
@@ -43,6 +45,7 @@ func newHead(p *pass, norm kernels.Buf, weight *kernels.Weight, tokens int) *hea
 	hidden, r := p.config.Hidden, p.room.head()
 	h.x, h.n, h.inv = r.Alloc(h.chunk*hidden), r.Alloc(h.chunk*hidden), r.Alloc(h.chunk)
 	h.logits, h.loss = r.Alloc(h.chunk*weight.Rows), r.Alloc(1)
+	h.softmax, h.factors = kernels.NewSoftmaxRows(h.chunk), make([]float64, h.chunk)
 	if h.makesGradients {
 		h.dn, h.dx = r.Alloc(tokens*hidden), r.Alloc(h.chunk*hidden)
 	}
@@ -74,8 +77,11 @@ func (h *head) Forward(loss, xBuf kernels.Buf, _ []kernels.Buf) error {
 		logits := kernels.NewMatrix(h.logits, len(rows), h.weight.Rows)
 		p.be.RMSNorm(n, h.inv.Slice(0, len(rows)), h.gather(x, rows), h.norm, p.config.NormEps)
 		p.be.Linear(logits, n, h.weight)
-		h.sum += p.be.CrossEntropy(logits, h.targetsOf(rows), h.gradScale())
+		targets, softmax := h.targetsOf(rows), h.softmax.First(len(rows))
+		p.be.CrossEntropy(softmax, logits, targets)
+		h.sum += softmax.Loss()
 		if h.makesGradients {
+			p.be.CrossEntropyBackward(logits, targets, h.factorsOf(softmax), h.scale)
 			dn := kernels.NewMatrix(h.dn.Slice(from*hidden, h.dn.Len()), len(rows), hidden)
 			p.be.LinearBackward(dn, logits, h.weight, false)
 		}
@@ -108,11 +114,12 @@ func (h *head) Backward(dxBuf kernels.Buf, _ []kernels.Buf, dloss, xBuf kernels.
 	return nil
 }
 
-func (h *head) gradScale() float64 {
-	if h.makesGradients {
-		return h.scale
+// factorsOf make gradients of the exponentials of a chunk.
+func (h *head) factorsOf(s kernels.SoftmaxRows) []float64 {
+	for i, sum := range s.Sum {
+		h.factors[i] = h.scale / sum
 	}
-	return 0
+	return h.factors[:len(s.Sum)]
 }
 
 // gather copies rows of x side by side.

@@ -65,7 +65,7 @@ func partOf(kernel string, head bool) int {
 		return rope
 	case "SwiGLU", "SwiGLUBackward":
 		return swiGLU
-	case "CrossEntropy":
+	case "CrossEntropy", "CrossEntropyBackward":
 		return headAndLoss
 	case "SumSquares", "AdamW":
 		return optimizer

@@ -212,6 +212,7 @@ func (k *kernelBench) elementwise() {
 		positions[i] = int32(i)
 	}
 	logits, targets := k.matrix(k.tokens, c.Vocab), make([]int32, k.tokens)
+	softmax, ones := kernels.NewSoftmaxRows(k.tokens), slices.Repeat([]float64{1}, k.tokens)
 	param, grad, m, v := k.matrix(k.tokens, c.Hidden).Buf, hidden().Buf, be.Alloc(x.Rows*x.Cols), be.Alloc(x.Rows*x.Cols)
 	step := kernels.AdamW{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: 1, T: 1}
 	for _, e := range []struct {
@@ -226,7 +227,8 @@ func (k *kernelBench) elementwise() {
 		{"SwiGLU", gate, 12, func() { be.SwiGLU(ds, gate, up) }},
 		{"SwiGLUBackward", gate, 20, func() { be.SwiGLUBackward(dgate, dup, ds, gate, up) }},
 		{"Dropout", x, 8, func() { be.Dropout(y, x, kernels.Dropout{P: 0.1, Key: 1}, false) }},
-		{"CrossEntropy", logits, 8, func() { be.CrossEntropy(logits, targets, 1) }},
+		{"CrossEntropy", logits, 8, func() { be.CrossEntropy(softmax, logits, targets) }},
+		{"CrossEntropyBackward", logits, 8, func() { be.CrossEntropyBackward(logits, targets, ones, 0) }},
 		{"Copy", x, 8, func() { be.Copy(y, x) }},
 		{"Add", x, 12, func() { be.Add(y, x) }},
 		{"SumSquares", x, 4, func() { be.SumSquares(grad) }},

@@ -21,8 +21,6 @@ var elementwiseChecks = []check{
 	{"SwiGLUBackwardInPlace", checkSwiGLUBackwardInPlace},
 	{"Dropout", checkDropout},
 	{"DropoutOfParts", checkDropoutOfParts},
-	{"CrossEntropy", checkCrossEntropy},
-	{"CrossEntropyLossOnly", checkCrossEntropyLossOnly},
 }
 
 // rowSizes surround the vectors of 4, 8 and 16 that fast kernels work in.
@@ -278,49 +276,4 @@ func checkDropoutOfParts(t testing.TB, l lab) {
 	bufs, _ := runOn(l.be, operands, drop)
 	values := func(i int) []float32 { return gather[float32](operands[i].view(kernels.F32(download(l.be, bufs[i])))) }
 	sameBits(t, "y of parts: ", values(0), values(1))
-}
-
-// newTargets are one in seven columns, and no target in every third row.
-func newTargets(rows, vocab int) []int32 {
-	targets := make([]int32, rows)
-	for i := range targets {
-		targets[i] = int32(i * 7 % vocab)
-		if i%3 == 1 {
-			targets[i] = -100
-		}
-	}
-	return targets
-}
-
-// newLogits spread so far that their exponentials overflow float32 unless the
-// largest is taken out, and are NaN where there is no target.
-func newLogits(role role, rows, vocab int, lay layout, targets []int32) operand {
-	return newOperand("logits", role, rows, vocab, lay).fill(func(i int, old float32) float32 {
-		if targets[i/vocab] < 0 {
-			return float32(math.NaN())
-		}
-		return 3*old + 1000*float32(i/vocab%3)
-	})
-}
-
-func checkCrossEntropy(t testing.TB, l lab) {
-	forRows(func(rows, vocab int, lay layout) {
-		targets := newTargets(rows, vocab)
-		for _, gradScale := range []float64{1, 1.0 / 7} {
-			operands := []operand{newLogits(updated, rows, vocab, lay, targets)}
-			l.try(t, operands, func(be kernels.Backend, m []kernels.Matrix) float64 {
-				return be.CrossEntropy(m[0], targets, gradScale)
-			})
-		}
-	})
-}
-
-func checkCrossEntropyLossOnly(t testing.TB, l lab) {
-	forRows(func(rows, vocab int, lay layout) {
-		targets := newTargets(rows, vocab)
-		operands := []operand{newLogits(garbage, rows, vocab, lay, targets)}
-		l.try(t, operands, func(be kernels.Backend, m []kernels.Matrix) float64 {
-			return be.CrossEntropy(m[0], targets, 0)
-		})
-	})
 }

@@ -162,10 +162,14 @@ func runDropout(be kernels.Backend, y kernels.Matrix, x []kernels.Matrix, dy ker
 	}
 }
 
+// A vocabulary in two parts, and a row whose target is in neither of them: it has no
+// logit to subtract, but a softmax.
 func runCrossEntropy(be kernels.Backend, y kernels.Matrix, x []kernels.Matrix, dy kernels.Matrix, dx []kernels.Matrix) {
 	logits := zeros(be, x[0].Rows, x[0].Cols)
 	be.Copy(logits, x[0])
-	y.Buf.(kernels.F64)[0] = be.CrossEntropy(logits, []int32{2, -1, 5, 0}, dy.Buf.(kernels.F64)[0])
+	y.Buf.(kernels.F64)[0] = crossEntropy(be, dy.Buf.(kernels.F64)[0],
+		vocabulary{logits.ColRange(0, 4), []int32{2, -1, -1, 0}},
+		vocabulary{logits.ColRange(4, 6), []int32{-1, -1, 1, -1}})
 	if dx != nil {
 		be.Copy(dx[0], logits)
 	}

@@ -96,7 +96,9 @@ type check struct {
 
 // kernelChecks try kernels on operands.
 func kernelChecks() []check {
-	return slices.Concat(productChecks, viewChecks, elementwiseChecks, attentionChecks, optimizerChecks)
+	return slices.Concat(
+		productChecks, viewChecks, elementwiseChecks, crossEntropyChecks, attentionChecks, optimizerChecks,
+	)
 }
 
 // backendChecks are the others.

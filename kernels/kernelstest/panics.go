@@ -11,6 +11,7 @@ import (
 var panicChecks = []check{
 	{"ProductsRefuseWrongShapes", checkProductPanics},
 	{"ElementwiseRefusesWrongShapes", checkElementwisePanics},
+	{"CrossEntropyRefusesWrongLengths", checkCrossEntropyPanics},
 	{"AttentionRefusesWrongShapes", checkAttentionPanics},
 	{"OptimizerRefusesWrongLengths", checkOptimizerPanics},
 }
@@ -60,32 +61,52 @@ func checkElementwisePanics(t testing.TB, l lab) {
 	m := func(rows, cols int) kernels.Matrix { return zeros(be, rows, cols) }
 	w, rotary := newWeight(kernels.FormatF32, 3, 4), newRotary(2)
 	for name, f := range map[string]func(){
-		"Copy":                         func() { be.Copy(m(2, 3), m(3, 2)) },
-		"Add":                          func() { be.Add(m(2, 3), m(2, 4)) },
-		"Embed, y too narrow":          func() { be.Embed(m(2, 3), w, []int32{0, 1}) },
-		"Embed, y too short":           func() { be.Embed(m(1, 4), w, []int32{0, 1}) },
-		"Embed, token too large":       func() { be.Embed(m(2, 4), w, []int32{0, 3}) },
-		"Embed, token negative":        func() { be.Embed(m(2, 4), w, []int32{-1, 0}) },
-		"RMSNorm, x":                   func() { be.RMSNorm(m(2, 3), be.Alloc(2), m(2, 4), be.Alloc(3), eps) },
-		"RMSNorm, inv":                 func() { be.RMSNorm(m(2, 3), be.Alloc(3), m(2, 3), be.Alloc(3), eps) },
-		"RMSNorm, gain":                func() { be.RMSNorm(m(2, 3), be.Alloc(2), m(2, 3), be.Alloc(2), eps) },
-		"RMSNormBackward, dy":          func() { be.RMSNormBackward(m(2, 3), m(2, 4), m(2, 3), be.Alloc(2), be.Alloc(3)) },
-		"RMSNormBackward, x":           func() { be.RMSNormBackward(m(2, 3), m(2, 3), m(1, 3), be.Alloc(2), be.Alloc(3)) },
-		"RMSNormBackward, inv":         func() { be.RMSNormBackward(m(2, 3), m(2, 3), m(2, 3), be.Alloc(1), be.Alloc(3)) },
-		"RMSNormBackward, gain":        func() { be.RMSNormBackward(m(2, 3), m(2, 3), m(2, 3), be.Alloc(2), be.Alloc(4)) },
-		"RoPE, part of a head":         func() { be.RoPE(m(2, 6), []int32{0, 1}, rotary, false) },
-		"RoPE, positions":              func() { be.RoPE(m(2, 8), []int32{0}, rotary, true) },
-		"SwiGLU, gate":                 func() { be.SwiGLU(m(2, 3), m(2, 4), m(2, 3)) },
-		"SwiGLU, up":                   func() { be.SwiGLU(m(2, 3), m(2, 3), m(3, 3)) },
-		"SwiGLUBackward, dgate":        func() { be.SwiGLUBackward(m(1, 3), m(2, 3), m(2, 3), m(2, 3), m(2, 3)) },
-		"SwiGLUBackward, dup":          func() { be.SwiGLUBackward(m(2, 3), m(2, 2), m(2, 3), m(2, 3), m(2, 3)) },
-		"SwiGLUBackward, gate":         func() { be.SwiGLUBackward(m(2, 3), m(2, 3), m(2, 3), m(3, 3), m(2, 3)) },
-		"SwiGLUBackward, up":           func() { be.SwiGLUBackward(m(2, 3), m(2, 3), m(2, 3), m(2, 3), m(2, 4)) },
-		"Dropout":                      func() { be.Dropout(m(2, 3), m(3, 3), kernels.Dropout{}, false) },
-		"CrossEntropy, targets":        func() { be.CrossEntropy(m(2, 3), []int32{0}, 1) },
-		"CrossEntropy, target too big": func() { be.CrossEntropy(m(2, 3), []int32{0, 3}, 1) },
+		"Copy":                   func() { be.Copy(m(2, 3), m(3, 2)) },
+		"Add":                    func() { be.Add(m(2, 3), m(2, 4)) },
+		"Embed, y too narrow":    func() { be.Embed(m(2, 3), w, []int32{0, 1}) },
+		"Embed, y too short":     func() { be.Embed(m(1, 4), w, []int32{0, 1}) },
+		"Embed, token too large": func() { be.Embed(m(2, 4), w, []int32{0, 3}) },
+		"Embed, token negative":  func() { be.Embed(m(2, 4), w, []int32{-1, 0}) },
+		"RMSNorm, x":             func() { be.RMSNorm(m(2, 3), be.Alloc(2), m(2, 4), be.Alloc(3), eps) },
+		"RMSNorm, inv":           func() { be.RMSNorm(m(2, 3), be.Alloc(3), m(2, 3), be.Alloc(3), eps) },
+		"RMSNorm, gain":          func() { be.RMSNorm(m(2, 3), be.Alloc(2), m(2, 3), be.Alloc(2), eps) },
+		"RMSNormBackward, dy":    func() { be.RMSNormBackward(m(2, 3), m(2, 4), m(2, 3), be.Alloc(2), be.Alloc(3)) },
+		"RMSNormBackward, x":     func() { be.RMSNormBackward(m(2, 3), m(2, 3), m(1, 3), be.Alloc(2), be.Alloc(3)) },
+		"RMSNormBackward, inv":   func() { be.RMSNormBackward(m(2, 3), m(2, 3), m(2, 3), be.Alloc(1), be.Alloc(3)) },
+		"RMSNormBackward, gain":  func() { be.RMSNormBackward(m(2, 3), m(2, 3), m(2, 3), be.Alloc(2), be.Alloc(4)) },
+		"RoPE, part of a head":   func() { be.RoPE(m(2, 6), []int32{0, 1}, rotary, false) },
+		"RoPE, positions":        func() { be.RoPE(m(2, 8), []int32{0}, rotary, true) },
+		"SwiGLU, gate":           func() { be.SwiGLU(m(2, 3), m(2, 4), m(2, 3)) },
+		"SwiGLU, up":             func() { be.SwiGLU(m(2, 3), m(2, 3), m(3, 3)) },
+		"SwiGLUBackward, dgate":  func() { be.SwiGLUBackward(m(1, 3), m(2, 3), m(2, 3), m(2, 3), m(2, 3)) },
+		"SwiGLUBackward, dup":    func() { be.SwiGLUBackward(m(2, 3), m(2, 2), m(2, 3), m(2, 3), m(2, 3)) },
+		"SwiGLUBackward, gate":   func() { be.SwiGLUBackward(m(2, 3), m(2, 3), m(2, 3), m(3, 3), m(2, 3)) },
+		"SwiGLUBackward, up":     func() { be.SwiGLUBackward(m(2, 3), m(2, 3), m(2, 3), m(2, 3), m(2, 4)) },
+		"Dropout":                func() { be.Dropout(m(2, 3), m(3, 3), kernels.Dropout{}, false) },
 	} {
 		mustPanic(t, be, name, f)
+	}
+}
+
+func checkCrossEntropyPanics(t testing.TB, l lab) {
+	logits, rows, fewer := zeros(l.be, 2, 3), kernels.NewSoftmaxRows(2), make([]float64, 1)
+	forward := func(s kernels.SoftmaxRows, targets ...int32) func() {
+		return func() { l.be.CrossEntropy(s, logits, targets) }
+	}
+	backward := func(factors []float64, targets ...int32) func() {
+		return func() { l.be.CrossEntropyBackward(logits, targets, factors, 1) }
+	}
+	for name, f := range map[string]func(){
+		"CrossEntropy, targets":                forward(rows, 0),
+		"CrossEntropy, target too big":         forward(rows, 0, 3),
+		"CrossEntropy, s.Max":                  forward(kernels.SoftmaxRows{Max: fewer, Sum: rows.Sum, Target: rows.Target}, 0, 1),
+		"CrossEntropy, s.Sum":                  forward(kernels.SoftmaxRows{Max: rows.Max, Sum: fewer, Target: rows.Target}, 0, 1),
+		"CrossEntropy, s.Target":               forward(kernels.SoftmaxRows{Max: rows.Max, Sum: rows.Sum, Target: fewer}, 0, 1),
+		"CrossEntropyBackward, targets":        backward(rows.Max, 0),
+		"CrossEntropyBackward, target too big": backward(rows.Max, 3, 0),
+		"CrossEntropyBackward, factors":        backward(fewer, 0, 1),
+	} {
+		mustPanic(t, l.be, name, f)
 	}
 }
 

@@ -116,6 +116,30 @@ func (b *firstColIgnored) Dropout(y, x kernels.Matrix, d kernels.Dropout, add bo
 	b.float32Ref.Dropout(y, x, d, add)
 }
 
+type elsewhereLeftOut struct{ float32Ref }
+
+func (b *elsewhereLeftOut) CrossEntropyBackward(logits kernels.Matrix, targets []int32, factors []float64,
+	gradScale float64) {
+	b.float32Ref.CrossEntropyBackward(logits, targets, factors, gradScale)
+	for i, target := range targets {
+		if row := logits.RowRange(i, i+1); target < 0 && row.Buf != nil {
+			b.Clear(row.Buf)
+		}
+	}
+}
+
+type targetKept struct{ float32Ref }
+
+func (b *targetKept) CrossEntropy(s kernels.SoftmaxRows, logits kernels.Matrix, targets []int32) {
+	before := append([]float64(nil), s.Target...)
+	b.float32Ref.CrossEntropy(s, logits, targets)
+	for i, target := range targets {
+		if target < 0 {
+			s.Target[i] = before[i]
+		}
+	}
+}
+
 type bordersIgnored struct{ float32Ref }
 
 func (b *bordersIgnored) Attention(y kernels.Matrix, lse kernels.Buf, q, k, v kernels.Matrix,
@@ -185,6 +209,9 @@ func TestSuiteFailsOnFaults(t *testing.T) {
 		{"SwiGLUBackwardInPlace", new(gateOverwrittenFirst)},
 		{"Dropout", new(firstColIgnored)},
 		{"DropoutOfParts", new(firstColIgnored)},
+		{"CrossEntropy", new(targetKept)},
+		{"CrossEntropyBackward", new(elsewhereLeftOut)},
+		{"CrossEntropyOfParts", new(elsewhereLeftOut)},
 		{"Attention", new(bordersIgnored)},
 		{"TorchAttention", new(bordersIgnored)},
 		{"RMSNorm", new(notANumber)},
