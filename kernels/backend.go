@@ -77,7 +77,8 @@ type Elementwise interface {
 	Clear(b Buf)
 	// Scale: b *= factor.
 	Scale(b Buf, factor float64)
-	// Embed: row i of y = row tokens[i] of w.
+	// Embed: row i of y = row tokens[i] of w, or zeros where tokens[i] is negative: a
+	// token whose row another process has.
 	Embed(y Matrix, w *Weight, tokens []int32)
 	// RMSNorm: y = gain ⊙ x·inv with inv[i] = 1/√(mean(x[i]²) + eps), which it saves
 	// for the backward pass. Source: arXiv 1910.07467.

@@ -43,8 +43,7 @@ func (h *attentionHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) er
 	h.attend(x, params)
 	_, _, _, a := h.views()
 	h.o.forward(p, a, params, y)
-	p.be.Add(y, x)
-	return nil
+	return p.addResidual(y, x)
 }
 
 // attend fills the tape: everything up to the attention's output.
@@ -98,6 +97,5 @@ func (h *attentionHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
 	dn := p.normGradient(dxBuf)
 	h.qkv.backward(p, dn, n, params, dparams, dq, dk, dv)
-	p.residualBackward(dxBuf, dn, dy, x, h.norm)
-	return nil
+	return p.residualBackward(dxBuf, dn, dy, x, h.norm)
 }

@@ -216,6 +216,16 @@ func (c *Config) Linears() []bdlora.Linear {
 	}
 }
 
+// linear is the one of that name.
+func (c *Config) linear(name string) bdlora.Linear {
+	for _, l := range c.Linears() {
+		if l.Name == name {
+			return l
+		}
+	}
+	panic("model: no linear " + name)
+}
+
 // Base is what an adapter has to know of the model in the folder dir.
 func (c *Config) Base(dir string) bdlora.Base {
 	return bdlora.Base{

@@ -28,7 +28,7 @@ type kvCache struct {
 // tokens. t may be nil.
 func NewGenerator(be kernels.Backend, m *Model, t *Trainable, tokens int) *Generator {
 	g := &Generator{inf: newInference(be, m, t, min(tokens, prefillTokens), 1), most: tokens}
-	width := m.Config.KVHeads * m.Config.HeadDim
+	width := g.inf.pass.config.KVHeads * m.Config.HeadDim
 	for range m.Config.Layers {
 		g.caches = append(g.caches, kvCache{be.Alloc(tokens * width), be.Alloc(tokens * width)})
 	}
@@ -86,7 +86,7 @@ func (g *Generator) feed(ctx context.Context, tokens []int32) ([]float32, error)
 			return nil, err
 		}
 		if tokens = tokens[len(part):]; len(tokens) == 0 {
-			return g.inf.logits(x, len(part)-1, len(part)), nil
+			return g.inf.logits(x, len(part)-1, len(part))
 		}
 	}
 }
@@ -99,13 +99,11 @@ func (g *Generator) forward(tokens []int32) (kernels.Buf, error) {
 		p.positions = append(p.positions, int32(g.past+i))
 	}
 	p.attention.Queries, p.attention.Keys = []int{len(tokens)}, []int{g.past + len(tokens)}
-	g.inf.be.Embed(p.matrix(g.inf.inputs[0], p.config.Hidden), g.inf.model.embed, tokens)
+	if err := p.embed(g.inf.inputs[0], g.inf.embed, tokens); err != nil {
+		return nil, err
+	}
 	for i := range g.inf.halves {
-		h, x, y := &g.inf.halves[i], g.inf.inputs[i], g.inf.inputs[i+1]
-		params := h.params(g.inf.shards)
-		if attention, ok := h.Func.(*attentionHalf); ok {
-			attention.decode(y, x, &g.caches[i/2], g.past, params)
-		} else if err := h.Forward(y, x, params); err != nil {
+		if err := g.half(i); err != nil {
 			return nil, err
 		}
 	}
@@ -113,9 +111,19 @@ func (g *Generator) forward(tokens []int32) (kernels.Buf, error) {
 	return g.inf.inputs[len(g.inf.halves)], nil
 }
 
+// half runs half-layer i.
+func (g *Generator) half(i int) error {
+	h, x, y := &g.inf.halves[i], g.inf.inputs[i], g.inf.inputs[i+1]
+	params := h.params(g.inf.shards)
+	if attention, ok := h.Func.(*attentionHalf); ok {
+		return attention.decode(y, x, &g.caches[i/2], g.past, params)
+	}
+	return h.Forward(y, x, params)
+}
+
 // decode is Forward with the keys and values of what came before in cache, to which
 // it adds those of x.
-func (h *attentionHalf) decode(yBuf, xBuf kernels.Buf, cache *kvCache, past int, params []kernels.Buf) {
+func (h *attentionHalf) decode(yBuf, xBuf kernels.Buf, cache *kvCache, past int, params []kernels.Buf) error {
 	p, width := h.pass, h.pass.config.KVHeads*h.pass.config.HeadDim
 	x, y := p.matrix(xBuf, p.config.Hidden), p.matrix(yBuf, p.config.Hidden)
 	q, _, _, a := h.views()
@@ -124,5 +132,5 @@ func (h *attentionHalf) decode(yBuf, xBuf kernels.Buf, cache *kvCache, past int,
 	h.project(q, keys.RowRange(past, keys.Rows), values.RowRange(past, values.Rows), x, params)
 	p.be.Attention(a, h.lse(), q, keys, values, &p.attention)
 	h.o.forward(p, a, params, y)
-	p.be.Add(y, x)
+	return p.addResidual(y, x)
 }

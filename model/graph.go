@@ -76,8 +76,12 @@ type Graph struct {
 	vm    G.VM
 }
 
-// NewGraph builds the graph that trains t on m.
+// NewGraph builds the graph that trains t on m. Of a model that has joined a group t has
+// to be this process's part, too.
 func NewGraph(be kernels.Backend, m *Model, t *Trainable, c GraphConfig) (*Graph, error) {
+	if err := m.checkShards(t); err != nil {
+		return nil, err
+	}
 	g := &Graph{be: be, parts: allocateGraph(be, m, t.Plan, c)}
 	if g.parts.inference != nil {
 		g.parts.inference.shards = t.Params
@@ -98,7 +102,7 @@ func (g *Graph) Inference() *Inference { return g.parts.inference }
 // shares it.
 type graphParts struct {
 	pass      *pass
-	embed     *kernels.Weight
+	embed     vocabulary
 	halves    []half
 	head      *head
 	inputs    []kernels.Buf // of each half-layer, and the head's
@@ -126,9 +130,9 @@ func allocateGraph(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfi
 
 func newGraphParts(be kernels.Backend, a *arena, m *Model, plan *bdlora.Plan, c GraphConfig) *graphParts {
 	r := &room{arena: a, halves: 2 * m.Config.Layers, backward: true, recompute: c.Recompute}
-	p := newPass(be, r, m.Config, c.Tokens, maxRank(plan), c.Dropout)
-	parts := &graphParts{pass: p, embed: m.embed, halves: newHalves(p, m, plan)}
-	parts.head = newHead(p, upload(be, m.norm), m.head, c.Tokens)
+	p := newPass(be, r, m, c.Tokens, maxRank(plan), c.Dropout)
+	parts := &graphParts{pass: p, embed: m.vocabulary(m.embed), halves: newHalves(p, m, plan)}
+	parts.head = newHead(p, upload(be, m.norm), m.vocabulary(m.head), c.Tokens)
 	for i := range r.halves + 1 {
 		parts.inputs = append(parts.inputs, r.input(i).Alloc(c.Tokens*m.Config.Hidden))
 		parts.gradients = append(parts.gradients, r.gradient(i).Alloc(c.Tokens*m.Config.Hidden))
@@ -137,7 +141,7 @@ func newGraphParts(be kernels.Backend, a *arena, m *Model, plan *bdlora.Plan, c 
 	for _, h := range parts.halves {
 		longest = max(longest, h.to-h.from)
 	}
-	for range plan.Shards() {
+	for range plan.Shards() / m.Group().Procs() {
 		parts.dparams = append(parts.dparams, r.allTheWayBack().Alloc(longest))
 	}
 	return parts
@@ -250,7 +254,9 @@ func (g *Graph) Run(batch *data.Batch, lossScale float64, dropoutKey uint64) (lo
 	if len(h.rows) == 0 {
 		return 0, fmt.Errorf("model: micro-batch of %d tokens, want 1 trained at least", len(batch.Tokens))
 	}
-	g.be.Embed(p.matrix(g.parts.inputs[0], p.config.Hidden), g.parts.embed, batch.Tokens)
+	if err := p.embed(g.parts.inputs[0], g.parts.embed, batch.Tokens); err != nil {
+		return 0, fmt.Errorf("model: %w", err)
+	}
 	defer g.vm.Reset()
 	if err := g.vm.RunAll(); err != nil {
 		return 0, fmt.Errorf("model: %w", err)

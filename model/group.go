@@ -38,7 +38,7 @@ func newGroup(linears ...linear) group {
 	g := group{linears: linears, b: factors{sideBySide: true}}
 	for _, l := range linears {
 		if l.adapter != nil {
-			g.rank += l.adapter.Rank
+			g.rank += l.shards * l.adapter.A.Rows
 		}
 	}
 	return g
@@ -131,7 +131,8 @@ func (g *group) drop(p *pass, x kernels.Matrix, a factor) kernels.Matrix {
 }
 
 func (g *group) mask(p *pass, a factor) kernels.Dropout {
-	return kernels.Dropout{P: p.dropout.p, Key: p.dropout.key ^ g.linears[a.linear].key, FirstCol: a.wide.from}
+	l := &g.linears[a.linear]
+	return kernels.Dropout{P: p.dropout.p, Key: p.dropout.key ^ l.key, FirstCol: l.firstIn + a.wide.from}
 }
 
 // collect lists the factors in params and their gradients in dparams, which may be

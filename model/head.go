@@ -1,6 +1,11 @@
 package model
 
-import "bdlora/kernels"
+import (
+	"math"
+
+	"bdlora/kernels"
+	"bdlora/kernels/comm"
+)
 
 // headChunkBytes bounds the logits that exist at a time, but for headChunkRows of
 // them: fewer do not repay reading the whole vocabulary.
@@ -16,11 +21,12 @@ const (
 //
 // Rows without a target are skipped before the product with the vocabulary, the
 // others go through it in chunks, and each chunk's gradient is made in the same
-// pass: logits for the whole micro-batch never exist.
+// pass: logits for the whole micro-batch never exist. Processes that share the
+// vocabulary exchange three numbers a row, and the sum of their gradients in n.
 type head struct {
 	pass   *pass
 	norm   kernels.Buf
-	weight *kernels.Weight // [vocab, hidden]
+	weight vocabulary // [its part of the vocabulary, hidden]
 
 	targets []int32 // of the micro-batch, -1 for none
 	scale   float64 // of the loss: one over the trained tokens of the optimizer step
@@ -33,15 +39,16 @@ type head struct {
 	logits, loss   kernels.Buf
 	wanted         []int32             // targets of a chunk
 	softmax        kernels.SoftmaxRows // of a chunk
+	sums           []float64           // of softmax, on their way between processes
 	factors        []float64           // of a chunk's gradient
 	makesGradients bool
 }
 
 // newHead allocates for up to tokens rows, and for their gradients if the pass goes
 // back.
-func newHead(p *pass, norm kernels.Buf, weight *kernels.Weight, tokens int) *head {
+func newHead(p *pass, norm kernels.Buf, weight vocabulary, tokens int) *head {
 	h := &head{pass: p, norm: norm, weight: weight, makesGradients: p.room.backward}
-	h.chunk = min(tokens, max(headChunkRows, headChunkBytes/4/weight.Rows))
+	h.chunk = min(tokens, max(headChunkRows, headChunkBytes/4/weight.most))
 	hidden, r := p.config.Hidden, p.room.head()
 	h.x, h.n, h.inv = r.Alloc(h.chunk*hidden), r.Alloc(h.chunk*hidden), r.Alloc(h.chunk)
 	h.logits, h.loss = r.Alloc(h.chunk*weight.Rows), r.Alloc(1)
@@ -76,14 +83,17 @@ func (h *head) Forward(loss, xBuf kernels.Buf, _ []kernels.Buf) error {
 		n := kernels.NewMatrix(h.n, len(rows), hidden)
 		logits := kernels.NewMatrix(h.logits, len(rows), h.weight.Rows)
 		p.be.RMSNorm(n, h.inv.Slice(0, len(rows)), h.gather(x, rows), h.norm, p.config.NormEps)
-		p.be.Linear(logits, n, h.weight)
+		p.be.Linear(logits, n, h.weight.Weight)
 		targets, softmax := h.targetsOf(rows), h.softmax.First(len(rows))
 		p.be.CrossEntropy(softmax, logits, targets)
+		if err := h.join(softmax); err != nil {
+			return err
+		}
 		h.sum += softmax.Loss()
 		if h.makesGradients {
-			p.be.CrossEntropyBackward(logits, targets, h.factorsOf(softmax), h.scale)
+			p.be.CrossEntropyBackward(logits, targets, h.factors[:len(rows)], h.scale)
 			dn := kernels.NewMatrix(h.dn.Slice(from*hidden, h.dn.Len()), len(rows), hidden)
-			p.be.LinearBackward(dn, logits, h.weight, false)
+			p.be.LinearBackward(dn, logits, h.weight.Weight, false)
 		}
 	}
 	p.be.Upload(loss, []float32{float32(h.sum * h.scale)})
@@ -97,6 +107,9 @@ func (h *head) Backward(dxBuf kernels.Buf, _ []kernels.Buf, dloss, xBuf kernels.
 	factor := make([]float32, 1)
 	p.be.Download(factor, dloss)
 	p.be.Clear(dx.Buf.Slice(0, p.tokens*hidden))
+	if err := p.sum(kernels.NewMatrix(h.dn, len(h.rows), hidden)); err != nil {
+		return err
+	}
 	for from := 0; from < len(h.rows); from += h.chunk {
 		rows := h.rows[from:min(from+h.chunk, len(h.rows))]
 		n := kernels.NewMatrix(h.n, len(rows), hidden)
@@ -114,12 +127,28 @@ func (h *head) Backward(dxBuf kernels.Buf, _ []kernels.Buf, dloss, xBuf kernels.
 	return nil
 }
 
-// factorsOf make gradients of the exponentials of a chunk.
-func (h *head) factorsOf(s kernels.SoftmaxRows) []float64 {
-	for i, sum := range s.Sum {
-		h.factors[i] = h.scale / sum
+// join makes s, of a chunk and this process's part of the vocabulary, that of the whole
+// vocabulary, and sets the factors that make gradients of the part's exponentials.
+func (h *head) join(s kernels.SoftmaxRows) error {
+	factors := h.factors[:len(s.Max)]
+	copy(factors, s.Max)
+	if err := h.pass.reduce(comm.Max, s.Max); err != nil {
+		return err
 	}
-	return h.factors[:len(s.Sum)]
+	for i := range factors {
+		factors[i] = math.Exp(factors[i] - s.Max[i])
+		s.Sum[i] *= factors[i]
+	}
+	h.sums = append(append(h.sums[:0], s.Sum...), s.Target...)
+	if err := h.pass.reduce(comm.Sum, h.sums); err != nil {
+		return err
+	}
+	copy(s.Sum, h.sums)
+	copy(s.Target, h.sums[len(s.Sum):])
+	for i, sum := range s.Sum {
+		factors[i] *= h.scale / sum
+	}
+	return nil
 }
 
 // gather copies rows of x side by side.
@@ -147,7 +176,7 @@ func eachRun(rows []int, f func(at, row, count int)) {
 func (h *head) targetsOf(rows []int) []int32 {
 	h.wanted = h.wanted[:0]
 	for _, row := range rows {
-		h.wanted = append(h.wanted, h.targets[row])
+		h.wanted = append(h.wanted, h.weight.row(h.targets[row]))
 	}
 	return h.wanted
 }

@@ -15,6 +15,7 @@ type Inference struct {
 	be     kernels.Backend
 	model  *Model
 	pass   *pass
+	embed  vocabulary
 	head   *head
 	halves []half
 	shards []kernels.Buf // parameters of the adapter; none without
@@ -47,8 +48,8 @@ func inferenceIn(a *arena, be kernels.Backend, m *Model, plan *bdlora.Plan, toke
 	if plan != nil {
 		rank = maxRank(plan)
 	}
-	inf := &Inference{be: be, model: m, most: tokens, pass: newPass(be, r, m.Config, tokens, rank, 0)}
-	inf.head = newHead(inf.pass, upload(be, m.norm), m.head, rows)
+	inf := &Inference{be: be, model: m, most: tokens, embed: m.vocabulary(m.embed), pass: newPass(be, r, m, tokens, rank, 0)}
+	inf.head = newHead(inf.pass, upload(be, m.norm), m.vocabulary(m.head), rows)
 	inf.halves = newHalves(inf.pass, m, plan)
 	for i := range r.halves + 1 {
 		inf.inputs = append(inf.inputs, r.input(i).Alloc(tokens*m.Config.Hidden))
@@ -89,7 +90,7 @@ func (inf *Inference) Logits(batch *data.Batch) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inf.logits(x, 0, len(batch.Tokens)), nil
+	return inf.logits(x, 0, len(batch.Tokens))
 }
 
 func (inf *Inference) check(tokens []int32) error {
@@ -101,7 +102,9 @@ func (inf *Inference) check(tokens []int32) error {
 
 // forward embeds the tokens and sends them through all half-layers.
 func (inf *Inference) forward(tokens []int32) (kernels.Buf, error) {
-	inf.be.Embed(inf.pass.matrix(inf.inputs[0], inf.model.Config.Hidden), inf.model.embed, tokens)
+	if err := inf.pass.embed(inf.inputs[0], inf.embed, tokens); err != nil {
+		return nil, err
+	}
 	for i := range inf.halves {
 		h := &inf.halves[i]
 		if err := h.Forward(inf.inputs[i+1], inf.inputs[i], h.params(inf.shards)); err != nil {
@@ -112,16 +115,18 @@ func (inf *Inference) forward(tokens []int32) (kernels.Buf, error) {
 }
 
 // logits are those of rows [from, to) of the last half-layer's output, on the host.
-func (inf *Inference) logits(x kernels.Buf, from, to int) []float32 {
-	h, hidden, vocab := inf.head, inf.model.Config.Hidden, inf.model.head.Rows
+func (inf *Inference) logits(x kernels.Buf, from, to int) ([]float32, error) {
+	h, hidden, vocab := inf.head, inf.model.Config.Hidden, inf.head.weight.all
 	all := make([]float32, (to-from)*vocab)
 	rows := inf.pass.matrix(x, hidden)
 	for at := from; at < to; at += h.chunk {
 		count := min(h.chunk, to-at)
-		n, logits := kernels.NewMatrix(h.n, count, hidden), kernels.NewMatrix(h.logits, count, vocab)
+		n, logits := kernels.NewMatrix(h.n, count, hidden), kernels.NewMatrix(h.logits, count, h.weight.Rows)
 		inf.be.RMSNorm(n, h.inv.Slice(0, count), rows.RowRange(at, at+count), h.norm, inf.model.Config.NormEps)
-		inf.be.Linear(logits, n, h.weight)
-		inf.be.Download(all[(at-from)*vocab:(at-from+count)*vocab], logits.Buf.Slice(0, count*vocab))
+		inf.be.Linear(logits, n, h.weight.Weight)
+		if err := inf.pass.gather(all[(at-from)*vocab:(at-from+count)*vocab], logits, h.weight); err != nil {
+			return nil, err
+		}
 	}
-	return all
+	return all, nil
 }

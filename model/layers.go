@@ -34,18 +34,18 @@ func newHalves(p *pass, m *Model, plan *bdlora.Plan) []half {
 		w, path := &m.layers[l], fmt.Sprintf("model.layers.%d", l)
 
 		tape := p.room.tape(len(halves))
-		lin, from, to := halfLinears(plan, l, "self_attn", w)
+		lin, from, to := m.halfLinears(plan, l, "self_attn")
 		halves = append(halves, half{&attentionHalf{
 			pass: p, name: path + ".self_attn", norm: upload(p.be, w.inputNorm), recompute: p.room.recompute,
-			tape: newAttentionTape(tape, m.Config, p.most),
+			tape: newAttentionTape(tape, p.config, p.most),
 			qkv:  p.group(tape, lin("q_proj"), lin("k_proj"), lin("v_proj")), o: p.group(tape, lin("o_proj")),
 		}, from, to})
 
 		tape = p.room.tape(len(halves))
-		lin, from, to = halfLinears(plan, l, "mlp", w)
+		lin, from, to = m.halfLinears(plan, l, "mlp")
 		halves = append(halves, half{&mlpHalf{
 			pass: p, name: path + ".mlp", norm: upload(p.be, w.postAttentionNorm), recompute: p.room.recompute,
-			tape:   newMLPTape(tape, m.Config, p.most),
+			tape:   newMLPTape(tape, p.config, p.most),
 			gateUp: p.group(tape, lin("gate_proj"), lin("up_proj")), down: p.group(tape, lin("down_proj")),
 		}, from, to})
 	}
@@ -61,14 +61,17 @@ func (p *pass) group(tape allocator, linears ...linear) group {
 
 // halfLinears returns a function that makes the named linear of a half-layer, and
 // the half-layer's part of a shard's buffer.
-func halfLinears(plan *bdlora.Plan, layer int, name string, w *layerWeights) (lin func(string) linear, from, to int) {
+func (m *Model) halfLinears(plan *bdlora.Plan, layer int, name string) (lin func(string) linear, from, to int) {
 	var modules []bdlora.Module
+	shards := 0
 	if plan != nil {
 		modules, from, to = plan.Half(layer, name)
+		shards = plan.Shards() / m.Group().Procs()
 	}
 	return func(proj string) linear {
 		path := name + "." + proj
-		l := linear{weight: w.linears[path], base: from, key: keyOf(fmt.Sprintf("%d.%s", layer, path))}
+		l := linear{shards: shards, base: from, key: keyOf(fmt.Sprintf("%d.%s", layer, path))}
+		l.weight, l.firstIn = m.linear(layer, m.Config.linear(path))
 		for i := range modules {
 			if modules[i].Linear.Name == path {
 				l.adapter = &modules[i]

@@ -9,6 +9,8 @@ import (
 type linear struct {
 	weight  *kernels.Weight
 	adapter *bdlora.Module // nil if none
+	shards  int            // of the adapter that are here
+	firstIn int            // of all inputs, the first that the weight reads
 	base    int            // where the half-layer's params begin in a shard's buffer
 	key     uint64         // tells this linear's dropout from the others'
 }

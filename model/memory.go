@@ -8,12 +8,13 @@ import (
 	"bdlora/bdlora"
 	"bdlora/data"
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 )
 
 // Memory is what a model in training takes, in bytes.
 type Memory struct {
 	Weights     int64 // mapped from their files: taken as they are read, and given back under pressure
-	Adapter     int64 // parameters, gradients and the two moments of AdamW, of all shards
+	Adapter     int64 // parameters, gradients and the two moments of AdamW, of this process's shards
 	Activations int64 // all else that the graph holds, and evaluation in the same place
 	Scratch     int64 // what the Backend's kernels hold for themselves
 }
@@ -32,7 +33,7 @@ func (m *Model) ReadBytes(differentTokens int) int64 {
 	const piece = 64 << 10
 	embedding := int64(0)
 	if t, ok := m.files.Tensor(m.embed.Name); ok {
-		embedding = int64(len(t.Bytes()))
+		embedding = int64(len(t.Bytes())) / int64(m.Group().Procs())
 	}
 	return all - embedding + min(embedding, piece*int64(differentTokens))
 }
@@ -43,8 +44,9 @@ func MeasureMemory(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfi
 	counter := be.CountMemory()
 	rehearse(counter, m, plan, c)
 	const perParameter = 4 // itself, its gradient and its moments
+	params := plan.Params() / int64(m.Group().Procs())
 	return Memory{
-		Weights: m.WeightBytes(), Adapter: perParameter * plan.Params() * int64(be.Dtype().Size()),
+		Weights: m.WeightBytes(), Adapter: perParameter * params * int64(be.Dtype().Size()),
 		Activations: counter.Allocated(), Scratch: counter.Scratch(),
 	}
 }
@@ -61,9 +63,11 @@ func MeasureFlops(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfig
 
 // rehearse runs a graph, and its Inference if there is one, on a Backend that
 // computes nothing.
-func rehearse(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfig) {
-	parts := allocateGraph(be, m, plan, c)
-	params := make([]kernels.Buf, plan.Shards())
+func rehearse(be kernels.Backend, whole *Model, plan *bdlora.Plan, c GraphConfig) {
+	m := *whole
+	m.group = comm.Silent(whole.Group().Proc(), whole.Group().Procs())
+	parts := allocateGraph(be, &m, plan, c)
+	params := make([]kernels.Buf, plan.Shards()/m.Group().Procs())
 	for i := range params {
 		params[i] = kernels.Length(plan.ShardLen)
 	}
@@ -81,8 +85,7 @@ func rehearse(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfig) {
 func (g *graphParts) rehearse(batch *data.Batch, shards []kernels.Buf) error {
 	g.pass.begin(batch)
 	g.head.begin(batch.Targets, 1)
-	g.pass.be.Embed(g.pass.matrix(g.inputs[0], g.pass.config.Hidden), g.embed, batch.Tokens)
-	var errs []error
+	errs := []error{g.pass.embed(g.inputs[0], g.embed, batch.Tokens)}
 	last := len(g.halves)
 	for i, h := range g.halves {
 		errs = append(errs, h.Forward(g.inputs[i+1], g.inputs[i], h.params(shards)))

@@ -40,8 +40,7 @@ func (h *mlpHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	g, u, s := h.views()
 	p.be.SwiGLU(s, g, u)
 	h.down.forward(p, s, params, y)
-	p.be.Add(y, x)
-	return nil
+	return p.addResidual(y, x)
 }
 
 // project fills the tape: gate and up.
@@ -81,6 +80,5 @@ func (h *mlpHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
 	dn := p.normGradient(dxBuf)
 	h.gateUp.backward(p, dn, n, params, dparams, dg, du)
-	p.residualBackward(dxBuf, dn, dy, x, h.norm)
-	return nil
+	return p.residualBackward(dxBuf, dn, dy, x, h.norm)
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"bdlora/data"
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 )
 
 // pass is what every half-layer of a model shares: where it computes, the
@@ -10,12 +11,14 @@ import (
 // at a time.
 type pass struct {
 	be     kernels.Backend
+	procs  comm.Comm // that compute this pass together
 	room   *room
-	config *Config
+	config *Config // of this process's part
 	rotary *kernels.Rotary
 	most   int // rows that there is room for
 
-	tokens    int // rows of the activations
+	tokens    int     // rows of the activations
+	rows      []int32 // of the embedding, for the tokens
 	positions []int32
 	attention kernels.AttentionShape
 	dropout   dropout
@@ -52,15 +55,28 @@ func (p *pass) normGradient(dx kernels.Buf) kernels.Matrix {
 	return p.matrix(p.scratch.dnorm, p.config.Hidden)
 }
 
+// addResidual ends a half-layer: y = x plus what all processes have of y.
+func (p *pass) addResidual(y, x kernels.Matrix) error {
+	if err := p.sum(y); err != nil {
+		return err
+	}
+	p.be.Add(y, x)
+	return nil
+}
+
 // residualBackward ends the backward pass of y = x + f(rmsnorm(x)): dx = dy plus
-// what comes back through the norm.
-func (p *pass) residualBackward(dxBuf kernels.Buf, dn, dy, x kernels.Matrix, gain kernels.Buf) {
+// what comes back through the norm, of which every process has a part in dn.
+func (p *pass) residualBackward(dxBuf kernels.Buf, dn, dy, x kernels.Matrix, gain kernels.Buf) error {
 	if dxBuf == nil {
-		return
+		return nil
+	}
+	if err := p.sum(dn); err != nil {
+		return err
 	}
 	dx := p.matrix(dxBuf, p.config.Hidden)
 	p.be.Copy(dx, dy)
 	p.be.RMSNormBackward(dx, dn, x, p.inv(), gain)
+	return nil
 }
 
 // scratch are the buffers that one half-layer uses and the next may overwrite.
@@ -77,10 +93,12 @@ type scratch struct {
 	ddrop     kernels.Buf // the gradient in it
 }
 
-// newPass allocates for up to most rows. rank is the largest of a group.
-func newPass(be kernels.Backend, r *room, c *Config, most, rank int, dropoutP float64) *pass {
+// newPass allocates for up to most rows. rank is the largest of a group of linears.
+func newPass(be kernels.Backend, r *room, m *Model, most, rank int, dropoutP float64) *pass {
+	c := m.Config.part(m.Group().Procs())
+	rank /= m.Group().Procs()
 	p := &pass{
-		be: be, room: r, config: c, most: most,
+		be: be, procs: m.Group(), room: r, config: c, most: most,
 		rotary: c.RopeScaling.Rotary(c.HeadDim), dropout: dropout{p: dropoutP},
 	}
 	p.attention = kernels.AttentionShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Scale: c.attnScale()}

@@ -55,7 +55,7 @@ func (s *moments) run(t *testing.T, batch *data.Batch, after func(moment int)) {
 	}
 	g.pass.begin(batch)
 	g.head.begin(batch.Targets, 1)
-	g.pass.be.Embed(g.pass.matrix(g.inputs[0], g.pass.config.Hidden), g.embed, batch.Tokens)
+	check(g.pass.embed(g.inputs[0], g.embed, batch.Tokens))
 	after(-1)
 	for i, h := range g.halves {
 		check(h.Forward(g.inputs[i+1], g.inputs[i], h.params(s.params)))

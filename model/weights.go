@@ -9,6 +9,7 @@ import (
 	"bdlora/bdlora"
 	"bdlora/data/safetensors"
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 )
 
 // Model is a Llama model with frozen weights, which stay where they are: in the
@@ -24,6 +25,7 @@ type Model struct {
 	files  *safetensors.Model
 
 	base      BaseDtype          // see HoldAs
+	group     comm.Comm          // see Join; nil if m is whole
 	quantized *safetensors.Model // the linears, if they are mapped from a cache
 }
 
@@ -68,14 +70,15 @@ func (m *Model) Close() error {
 }
 
 // WeightBytes is the size of the weights in their files, those of the layers' linears
-// in the model's [BaseDtype]; 0 if they are in no files.
+// in the model's [BaseDtype], and of all matrices this process's part; 0 if they are in
+// no files.
 func (m *Model) WeightBytes() int64 {
 	if m.files == nil {
 		return 0
 	}
-	size := int64(0)
+	size, procs := int64(0), int64(m.Group().Procs())
 	for _, t := range m.files.Tensors() {
-		size += int64(len(t.Bytes()))
+		size += int64(len(t.Bytes())) / procs // the norms, which all have, are nothing beside
 	}
 	if m.BaseDtype() == BaseAuto {
 		return size
@@ -83,7 +86,7 @@ func (m *Model) WeightBytes() int64 {
 	for l := range m.layers {
 		for _, lin := range m.Config.Linears() {
 			if t, ok := m.files.Tensor(fmt.Sprintf("model.layers.%d.%s.weight", l, lin.Name)); ok {
-				size += m.base.bytes(lin) - int64(len(t.Bytes()))
+				size += (m.base.bytes(lin) - int64(len(t.Bytes()))) / procs
 			}
 		}
 	}

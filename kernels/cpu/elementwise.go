@@ -30,15 +30,21 @@ func (b *Backend) Scale(x kernels.Buf, factor float64) {
 	b.eachSpan(len(numbers), func(from, to int) { b.routines.scale(numbers[from:to], float32(factor)) })
 }
 
-// Embed makes row i of y row tokens[i] of w.
+// Embed makes row i of y row tokens[i] of w, or zeros where that is negative.
 func (b *Backend) Embed(y kernels.Matrix, w *kernels.Weight, tokens []int32) {
 	to, from := rowsOf("Embed", "y", y, len(tokens), w.Cols), weightOperand(w)
 	for i, token := range tokens {
-		if token < 0 || int(token) >= w.Rows {
-			panic(fmt.Sprintf("cpu: Embed: token %d is %d, want 0 to %d", i, token, w.Rows-1))
+		if int(token) >= w.Rows {
+			panic(fmt.Sprintf("cpu: Embed: token %d is %d, want at most %d", i, token, w.Rows-1))
 		}
 	}
-	b.eachRow(len(tokens), w.Cols, func(_ *worker, i int) { b.routines.widenRow(to.at(i), from, int(tokens[i])) })
+	b.eachRow(len(tokens), w.Cols, func(_ *worker, i int) {
+		if tokens[i] < 0 {
+			clear(to.at(i))
+		} else {
+			b.routines.widenRow(to.at(i), from, int(tokens[i]))
+		}
+	})
 }
 
 // SwiGLU computes y = silu(gate) ⊙ up.

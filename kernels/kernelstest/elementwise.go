@@ -89,7 +89,7 @@ func checkScale(t testing.TB, l lab) {
 func checkEmbed(t testing.TB, l lab) {
 	for _, s := range rowSizes {
 		for _, format := range formats {
-			l.tryEmbed(t, newWeight(format, 11, s.cols), []int32{4, 0, 10, 4, 7})
+			l.tryEmbed(t, newWeight(format, 11, s.cols), []int32{4, 0, -1, 10, 4, 7})
 		}
 	}
 }

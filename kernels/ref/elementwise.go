@@ -40,15 +40,19 @@ func (*Backend[T]) Scale(b kernels.Buf, factor float64) {
 	}
 }
 
-// Embed sets row i of y = row tokens[i] of w.
+// Embed sets row i of y = row tokens[i] of w, or zeros where that is negative.
 func (*Backend[T]) Embed(y kernels.Matrix, w *kernels.Weight, tokens []int32) {
 	checkShape("Embed", "y", y, len(tokens), w.Cols)
 	ys := viewOf[T](y)
 	for i, token := range tokens {
-		if token < 0 || int(token) >= w.Rows {
-			panic(fmt.Sprintf("ref: Embed: token %d is %d, want 0 to %d", i, token, w.Rows-1))
+		if int(token) >= w.Rows {
+			panic(fmt.Sprintf("ref: Embed: token %d is %d, want at most %d", i, token, w.Rows-1))
 		}
-		ys.setSpan(i, 0, weightRow(w, int(token)))
+		row := make([]float64, w.Cols)
+		if token >= 0 {
+			row = weightRow(w, int(token))
+		}
+		ys.setSpan(i, 0, row)
 	}
 }
 
