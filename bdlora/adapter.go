@@ -1,15 +1,25 @@
 package bdlora
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Adapter is a plan with its numbers: one flat buffer a shard, laid out as the
-// plan's modules say.
+// plan's modules say. Where several processes hold an adapter together, each has some
+// of the shards.
 type Adapter struct {
 	Plan   *Plan
-	Shards [][]float32 // [Plan.Shards()][Plan.ShardLen]
+	First  int         // the shard that Shards begins with
+	Shards [][]float32 // [Plan.Shards()] of a whole adapter, each of Plan.ShardLen
 }
 
 // newAdapter is an adapter of zeros.
-func newAdapter(plan *Plan) *Adapter {
-	a := &Adapter{Plan: plan, Shards: make([][]float32, plan.Shards())}
+func newAdapter(plan *Plan) *Adapter { return newPart(plan, 0, plan.Shards()) }
+
+// newPart is shards [from, to) of an adapter of zeros.
+func newPart(plan *Plan, from, to int) *Adapter {
+	a := &Adapter{Plan: plan, First: from, Shards: make([][]float32, to-from)}
 	for i := range a.Shards {
 		a.Shards[i] = make([]float32, plan.ShardLen)
 	}
@@ -22,10 +32,30 @@ func newAdapter(plan *Plan) *Adapter {
 // Each number depends on the seed, the module's path and its place in the whole
 // [r, in] factor alone: not on the other targets, on the number of layers, or on
 // which process draws it.
-func New(plan *Plan, seed uint64) *Adapter {
-	a := newAdapter(plan)
+func New(plan *Plan, seed uint64) *Adapter { return NewPart(plan, seed, 0, plan.Shards()) }
+
+// NewPart draws shards [from, to) of what [New] draws.
+func NewPart(plan *Plan, seed uint64, from, to int) *Adapter {
+	a := newPart(plan, from, to)
 	for i, shard := range a.Shards {
-		InitShard(shard, plan, i, seed)
+		InitShard(shard, plan, from+i, seed)
 	}
 	return a
+}
+
+// Part is shards [from, to) of a whole adapter. It shares their memory with it, and
+// keeps none of the others'.
+func (a *Adapter) Part(from, to int) *Adapter {
+	return &Adapter{Plan: a.Plan, First: from, Shards: slices.Clone(a.Shards[from:to])}
+}
+
+// Whole reports whether all shards are here.
+func (a *Adapter) Whole() bool { return len(a.Shards) == a.Plan.Shards() }
+
+// checkWhole refuses what needs all shards and has some.
+func (a *Adapter) checkWhole() error {
+	if a.Whole() {
+		return nil
+	}
+	return fmt.Errorf("bdlora: got %d of the adapter's shards, want all %d", len(a.Shards), a.Plan.Shards())
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // Merge adds the adapter to the weight of one of its linears: w += s·B·A, where w is
-// the [Out, In] matrix of module m in b's memory.
+// the [Out, In] matrix of module m in b's memory. Of a part of an adapter it adds that.
 func (a *Adapter) Merge(b kernels.Backend, w kernels.Matrix, m Module) {
 	for i, shard := range a.Shards {
-		b.MatMul(m.shardOf(w, i), m.Scaling, upload(b, m.B, shard), upload(b, m.A, shard), true)
+		b.MatMul(m.shardOf(w, a.First+i), m.Scaling, upload(b, m.B, shard), upload(b, m.A, shard), true)
 	}
 }
 

@@ -42,6 +42,9 @@ func (a *Adapter) SaveDense(dir string) error {
 }
 
 func (a *Adapter) savePEFT(dir string, c peftConfig, layoutA, layoutB func(Module) layout) error {
+	if err := a.checkWhole(); err != nil {
+		return err
+	}
 	text, err := c.encode()
 	if err != nil {
 		return err

@@ -47,25 +47,41 @@ func ShardsPath(dir string, shards int) string {
 // The folder shards/tp{N} is replaced as a whole or not at all. [WriteShard] says
 // what is in a shard.
 func (a *Adapter) SaveShards(dir string) error {
+	if err := a.checkWhole(); err != nil {
+		return err
+	}
 	path := ShardsPath(dir, a.Plan.Shards())
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	return durable.Dir(path, a.writeShards)
+	return durable.Dir(path, func(partial string) error {
+		if err := a.WriteShards(partial); err != nil {
+			return err
+		}
+		return WriteShardsIndex(partial, a.Plan)
+	})
 }
 
-func (a *Adapter) writeShards(dir string) error {
-	plan := a.Plan
+// WriteShards writes the files of the shards that a holds into the folder dir.
+func (a *Adapter) WriteShards(dir string) error {
+	for i, values := range a.Shards {
+		path := filepath.Join(dir, ShardName(a.First+i, a.Plan.Shards()))
+		if err := WriteShard(path, a.Plan, a.First+i, values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteShardsIndex writes the shards.json of the folder dir, in which the files of all
+// shards are, whoever wrote them.
+func WriteShardsIndex(dir string, plan *Plan) error {
 	index := shardsFile{
 		Format: shardsFormat, Version: shardsVersion, NameOrPath: plan.Base.NameOrPath, Adapter: plan.Config,
 	}
-	for i, values := range a.Shards {
+	for i := range plan.Shards() {
 		name := ShardName(i, plan.Shards())
-		path := filepath.Join(dir, name)
-		if err := WriteShard(path, plan, i, values); err != nil {
-			return err
-		}
-		size, sum, err := durable.Sum(path)
+		size, sum, err := durable.Sum(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
@@ -81,21 +97,47 @@ func (a *Adapter) writeShards(dir string) error {
 // LoadShards reads an adapter for base from a folder with shards.json, which
 // [Adapter.SaveShards] calls shards/tp{N}. Each file's size and SHA-256 are checked.
 func LoadShards(dir string, base Base) (*Adapter, error) {
-	index, err := readShardsFile(filepath.Join(dir, shardsName))
+	plan, index, err := openShards(dir, base)
 	if err != nil {
 		return nil, err
 	}
+	return loadShards(dir, plan, index, 0, plan.Shards())
+}
+
+// LoadShardsPart reads shards [from, to) as [LoadShards] does.
+func LoadShardsPart(dir string, base Base, from, to int) (*Adapter, error) {
+	plan, index, err := openShards(dir, base)
+	if err != nil {
+		return nil, err
+	}
+	if from < 0 || to > plan.Shards() || from >= to {
+		return nil, fmt.Errorf("%s: shards [%d, %d) are wanted, want some of %d", dir, from, to, plan.Shards())
+	}
+	return loadShards(dir, plan, index, from, to)
+}
+
+// openShards reads what the shards of a folder are parts of.
+func openShards(dir string, base Base) (*Plan, shardsFile, error) {
+	path := filepath.Join(dir, shardsName)
+	index, err := readShardsFile(path)
+	if err != nil {
+		return nil, index, err
+	}
 	plan, err := NewPlan(base, index.Adapter)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, shardsName), err)
+		return nil, index, fmt.Errorf("%s: %w", path, err)
 	}
-	a := newAdapter(plan)
-	for i, want := range index.Shards {
-		path := filepath.Join(dir, ShardName(i, plan.Shards()))
-		if err := want.check(path); err != nil {
+	return plan, index, nil
+}
+
+func loadShards(dir string, plan *Plan, index shardsFile, from, to int) (*Adapter, error) {
+	a := newPart(plan, from, to)
+	for i, values := range a.Shards {
+		path := filepath.Join(dir, ShardName(from+i, plan.Shards()))
+		if err := index.Shards[from+i].check(path); err != nil {
 			return nil, err
 		}
-		if err := ReadShard(path, plan, i, a.Shards[i]); err != nil {
+		if err := ReadShard(path, plan, from+i, values); err != nil {
 			return nil, err
 		}
 	}

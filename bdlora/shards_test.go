@@ -2,6 +2,7 @@ package bdlora_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -45,6 +46,43 @@ func TestShardsComeBackBitForBit(t *testing.T) {
 		for _, name := range names(t, dir) {
 			wantSameFile(t, filepath.Join(again, name), filepath.Join(dir, name))
 		}
+	}
+}
+
+// Law: what several processes draw, write and read, a part each, is what one does.
+func TestPartsAreTheWhole(t *testing.T) {
+	plan, err := bdlora.NewPlan(tiny.base(), config(8, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := bdlora.New(plan, 7)
+	want, dir := saved(t, whole), t.TempDir()
+	for from := 0; from < 4; from += 2 {
+		part := bdlora.NewPart(plan, 7, from, from+2)
+		if err := part.WriteShards(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(part.SaveShards(t.TempDir()), part.SavePEFT(t.TempDir())); err == nil || part.Whole() {
+			t.Error("half of an adapter was saved as if it were a whole one")
+		}
+	}
+	if err := bdlora.WriteShardsIndex(dir, plan); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names(t, want) {
+		wantSameFile(t, filepath.Join(dir, name), filepath.Join(want, name))
+	}
+	part, err := bdlora.LoadShardsPart(dir, tiny.base(), 1, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, shard := range whole.Part(1, 3).Shards {
+		if part.First != 1 || !slices.Equal(bits(part.Shards[i]), bits(shard)) {
+			t.Errorf("shard %d differs", part.First+i)
+		}
+	}
+	if _, err := bdlora.LoadShardsPart(dir, tiny.base(), 2, 5); err == nil {
+		t.Error("got no error for shards [2, 5) of 4")
 	}
 }
 

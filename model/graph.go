@@ -12,16 +12,18 @@ import (
 	"bdlora/kernels"
 )
 
-// Trainable is an adapter in a Backend's memory: a buffer of parameters and one of
-// gradients for each shard, both laid out as Plan says.
+// Trainable is an adapter, or the shards of one that a process holds, in a Backend's
+// memory: a buffer of parameters and one of gradients for each shard, both laid out as
+// Plan says.
 type Trainable struct {
 	Plan          *bdlora.Plan
-	Params, Grads []kernels.Buf // [Plan.Shards()], each of Plan.ShardLen
+	First         int           // the shard that Params and Grads begin with
+	Params, Grads []kernels.Buf // [Plan.Shards()] of a whole adapter, each of Plan.ShardLen
 }
 
 // NewTrainable copies an adapter into a Backend's memory, with gradients of zero.
 func NewTrainable(be kernels.Backend, a *bdlora.Adapter) *Trainable {
-	t := &Trainable{Plan: a.Plan}
+	t := &Trainable{Plan: a.Plan, First: a.First}
 	for _, shard := range a.Shards {
 		t.Params = append(t.Params, upload(be, shard))
 		t.Grads = append(t.Grads, be.Alloc(len(shard)))
@@ -37,9 +39,9 @@ func (t *Trainable) plan() *bdlora.Plan {
 	return t.Plan
 }
 
-// maxRank is the most columns of h that one of so many processes makes for a group: for
-// the modules of a half-layer that are split alike, and so read one input.
-func maxRank(plan *bdlora.Plan, procs int) int {
+// maxRank is the largest rank of a group: of the modules of a half-layer that are
+// split alike, and so read one input.
+func maxRank(plan *bdlora.Plan) int {
 	type split struct {
 		layer    int
 		half     string
@@ -48,7 +50,7 @@ func maxRank(plan *bdlora.Plan, procs int) int {
 	ranks, largest := map[split]int{}, 0
 	for _, m := range plan.Modules {
 		s := split{m.Layer, m.Linear.Half(), m.Linear.Parallel}
-		ranks[s] += m.A.Rows * plan.Shards() / procs
+		ranks[s] += m.Rank
 		largest = max(largest, ranks[s])
 	}
 	return largest
@@ -130,7 +132,7 @@ func allocateGraph(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfi
 
 func newGraphParts(be kernels.Backend, a *arena, m *Model, plan *bdlora.Plan, c GraphConfig) *graphParts {
 	r := &room{arena: a, halves: 2 * m.Config.Layers, backward: true, recompute: c.Recompute}
-	p := newPass(be, r, m, c.Tokens, maxRank(plan, m.Group().Procs()), c.Dropout)
+	p := newPass(be, r, m, c.Tokens, maxRank(plan), c.Dropout)
 	parts := &graphParts{pass: p, embed: m.vocabulary(m.embed), halves: newHalves(p, m, plan)}
 	parts.head = newHead(p, upload(be, m.norm), m.vocabulary(m.head), c.Tokens)
 	for i := range r.halves + 1 {

@@ -36,24 +36,20 @@ func (h *mlpHalf) Name() string { return h.name }
 func (h *mlpHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	p := h.pass
 	x, y := p.matrix(xBuf, p.config.Hidden), p.matrix(yBuf, p.config.Hidden)
-	if err := h.project(x, params); err != nil {
-		return err
-	}
+	h.project(x, params)
 	g, u, s := h.views()
 	p.be.SwiGLU(s, g, u)
-	if err := h.down.forward(p, s, params, y); err != nil {
-		return err
-	}
+	h.down.forward(p, s, params, y)
 	return p.addResidual(y, x)
 }
 
 // project fills the tape: gate and up.
-func (h *mlpHalf) project(x kernels.Matrix, params []kernels.Buf) error {
+func (h *mlpHalf) project(x kernels.Matrix, params []kernels.Buf) {
 	p := h.pass
 	n := p.matrix(p.scratch.norm, p.config.Hidden)
 	g, u, _ := h.views()
 	p.be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
-	return h.gateUp.forward(p, n, params, g, u)
+	h.gateUp.forward(p, n, params, g, u)
 }
 
 func (h *mlpHalf) views() (g, u, s kernels.Matrix) {
@@ -67,9 +63,7 @@ func (h *mlpHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	p, be := h.pass, h.pass.be
 	x, dy := p.matrix(xBuf, p.config.Hidden), p.matrix(dyBuf, p.config.Hidden)
 	if h.recompute {
-		if err := h.project(x, params); err != nil {
-			return err
-		}
+		h.project(x, params)
 	}
 	g, u, s := h.views()
 	ds := p.matrix(p.scratch.dwide, s.Cols)

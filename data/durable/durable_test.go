@@ -108,6 +108,21 @@ func TestDirThatFailsLeavesTheOldFolder(t *testing.T) {
 	wantTree(t, parent, map[string]string{"run/a": "old"})
 }
 
+func TestPartialFolderTakesItsPlaceOrGoes(t *testing.T) {
+	parent := t.TempDir()
+	path := filepath.Join(parent, "run")
+	for _, content := range []string{"discarded", "kept"} {
+		p, err := durable.Begin(path)
+		wantNoError(t, err)
+		wantNoError(t, writeTree(p.Dir, map[string]string{"a": content}))
+		if content == "kept" {
+			wantNoError(t, p.Commit())
+		}
+		wantNoError(t, p.Discard())
+	}
+	wantTree(t, parent, map[string]string{"run/a": "kept"})
+}
+
 // TestKilledWriters runs this test program again, which exits in the middle of
 // writing: nothing deferred runs, as after a kill.
 func TestKilledWriters(t *testing.T) {
