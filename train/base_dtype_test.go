@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"bdlora/kernels/comm"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
 	"bdlora/train"
@@ -68,7 +69,7 @@ func TestResumeRefusesAnotherBaseDtype(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	runTo(t, ctx, cfg, 1, &recorder{after: func(int) { stop() }})
 	cfg.ResumeFromCheckpoint, cfg.BaseDtype = train.ResumeAuto, string(model.BaseAuto)
-	_, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{})
+	_, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{})
 	if !errors.Is(err, train.ErrOtherRun) || !strings.Contains(err.Error(), "base_dtype: the checkpoint has nf4, this run has auto") {
 		t.Errorf("got error %v, want ErrOtherRun that names base_dtype", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"bdlora/bdlora"
-	"bdlora/data/durable"
 )
 
 // What is in a checkpoint, beside the shards and the PEFT files of its adapter.
@@ -21,7 +20,8 @@ const (
 	secondName = "optimizer/exp_avg_sq" // Adam's second moments, a file a shard
 )
 
-// Snapshot is a run between two optimizer steps: all that it takes to go on.
+// Snapshot is a run between two optimizer steps: all that it takes to go on, or what one
+// process has of that.
 type Snapshot struct {
 	Config  Config
 	State   State
@@ -48,55 +48,69 @@ func CheckpointPath(outputDir string, step int) string {
 //	manifest.json                  size and SHA-256 of all of them, written last
 //
 // It is written beside its place, synced and renamed, and replaces a folder of that
-// name. On an error everything is as it was.
-func SaveCheckpoint(outputDir string, s *Snapshot) (dir string, err error) {
+// name. On an error everything is as it was. All processes of g call it, each with its
+// own shards and moments.
+func SaveCheckpoint(g *Grid, outputDir string, s *Snapshot) (dir string, err error) {
 	dir = CheckpointPath(outputDir, s.State.GlobalStep)
-	err = durable.Dir(dir, func(partial string) error {
-		if err := s.write(partial); err != nil {
-			return err
-		}
-		return writeManifest(partial, s.State.GlobalStep)
-	})
-	if err != nil {
+	if err := g.fill(dir, s.writeShards, s.writeRest); err != nil {
 		return "", err
 	}
 	return dir, nil
 }
 
-// write writes all but the manifest into dir.
-func (s *Snapshot) write(dir string) error {
-	if err := s.Adapter.SaveShards(dir); err != nil {
+// writeShards writes what the process holds.
+func (s *Snapshot) writeShards(dir string) error {
+	for _, numbers := range []struct {
+		dir    string
+		shards [][]float32
+	}{
+		{bdlora.ShardsPath(dir, s.Adapter.Plan.Shards()), s.Adapter.Shards},
+		{filepath.Join(dir, firstName), s.First},
+		{filepath.Join(dir, secondName), s.Second},
+	} {
+		if got, want := len(numbers.shards), len(s.Adapter.Shards); got != want {
+			return fmt.Errorf("train: %s: got %d shards, want %d", filepath.Base(numbers.dir), got, want)
+		}
+		if err := os.MkdirAll(numbers.dir, 0o777); err != nil {
+			return err
+		}
+		laidOut := &bdlora.Adapter{Plan: s.Adapter.Plan, First: s.Adapter.First, Shards: numbers.shards}
+		if err := laidOut.WriteShards(numbers.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeRest adds to the shards of all processes what one of them writes, the manifest
+// last.
+func (s *Snapshot) writeRest(dir string) error {
+	shards := bdlora.ShardsPath(dir, s.Adapter.Plan.Shards())
+	if err := bdlora.WriteShardsIndex(shards, s.Adapter.Plan); err != nil {
 		return err
 	}
-	if err := s.Adapter.SavePEFT(dir); err != nil {
+	whole, err := wholeAdapter(s.Adapter, shards)
+	if err != nil {
 		return err
 	}
-	if err := writeMoments(filepath.Join(dir, firstName), s.Adapter.Plan, s.First); err != nil {
-		return err
-	}
-	if err := writeMoments(filepath.Join(dir, secondName), s.Adapter.Plan, s.Second); err != nil {
+	if err := whole.SavePEFT(dir); err != nil {
 		return err
 	}
 	if err := s.State.write(filepath.Join(dir, stateName)); err != nil {
 		return err
 	}
-	return s.Config.Write(filepath.Join(dir, ConfigName))
-}
-
-func writeMoments(dir string, plan *bdlora.Plan, moments [][]float32) error {
-	if len(moments) != plan.Shards() {
-		return fmt.Errorf("train: %s: got %d shards, want %d", filepath.Base(dir), len(moments), plan.Shards())
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := s.Config.Write(filepath.Join(dir, ConfigName)); err != nil {
 		return err
 	}
-	for i, values := range moments {
-		path := filepath.Join(dir, bdlora.ShardName(i, len(moments)))
-		if err := bdlora.WriteShard(path, plan, i, values); err != nil {
-			return err
-		}
+	return writeManifest(dir, s.State.GlobalStep)
+}
+
+// wholeAdapter is the adapter that a is of, whose shards are all in the folder dir.
+func wholeAdapter(a *bdlora.Adapter, dir string) (*bdlora.Adapter, error) {
+	if a.Whole() {
+		return a, nil
 	}
-	return nil
+	return bdlora.LoadShards(dir, a.Plan.Base)
 }
 
 // Checkpoint is a checkpoint on disk whose files are what was written.
@@ -143,30 +157,32 @@ func openCheckpoint(dir string) (*Checkpoint, error) {
 	return &Checkpoint{Dir: dir, Config: config, State: *state}, nil
 }
 
-// Load reads the numbers, for the base model that they were trained on. It does not
-// change the checkpoint, nor read the manifest again.
-func (c *Checkpoint) Load(base bdlora.Base) (*Snapshot, error) {
-	adapter, err := bdlora.LoadShards(bdlora.ShardsPath(c.Dir, c.Config.Blocks), base)
+// Load reads the numbers that a process of g holds, for the base model that they were
+// trained on. It does not change the checkpoint, nor read the manifest again.
+func (c *Checkpoint) Load(g *Grid, base bdlora.Base) (*Snapshot, error) {
+	from, to := g.shards(c.Config.Blocks)
+	adapter, err := bdlora.LoadShardsPart(bdlora.ShardsPath(c.Dir, c.Config.Blocks), base, from, to)
 	if err != nil {
 		return nil, err
 	}
-	first, err := readMoments(filepath.Join(c.Dir, firstName), adapter.Plan)
+	first, err := readMoments(filepath.Join(c.Dir, firstName), adapter)
 	if err != nil {
 		return nil, err
 	}
-	second, err := readMoments(filepath.Join(c.Dir, secondName), adapter.Plan)
+	second, err := readMoments(filepath.Join(c.Dir, secondName), adapter)
 	if err != nil {
 		return nil, err
 	}
 	return &Snapshot{Config: c.Config, State: c.State, Adapter: adapter, First: first, Second: second}, nil
 }
 
-func readMoments(dir string, plan *bdlora.Plan) ([][]float32, error) {
-	moments := make([][]float32, plan.Shards())
+// readMoments reads those of the shards of a.
+func readMoments(dir string, a *bdlora.Adapter) ([][]float32, error) {
+	moments := make([][]float32, len(a.Shards))
 	for i := range moments {
-		moments[i] = make([]float32, plan.ShardLen)
-		path := filepath.Join(dir, bdlora.ShardName(i, len(moments)))
-		if err := bdlora.ReadShard(path, plan, i, moments[i]); err != nil {
+		moments[i] = make([]float32, a.Plan.ShardLen)
+		path := filepath.Join(dir, bdlora.ShardName(a.First+i, a.Plan.Shards()))
+		if err := bdlora.ReadShard(path, a.Plan, a.First+i, moments[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"bdlora/bdlora"
+	"bdlora/kernels/comm"
 	"bdlora/train"
 )
 
@@ -67,9 +68,19 @@ func snapshotAt(t *testing.T, step int) *train.Snapshot {
 	}
 }
 
+// alone is the grid of one process.
+func alone(t *testing.T) *train.Grid {
+	t.Helper()
+	grid, err := train.NewGrid(comm.Alone(), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return grid
+}
+
 func save(t *testing.T, outputDir string, step int) (dir string) {
 	t.Helper()
-	dir, err := train.SaveCheckpoint(outputDir, snapshotAt(t, step))
+	dir, err := train.SaveCheckpoint(alone(t), outputDir, snapshotAt(t, step))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +109,7 @@ func TestCheckpointGivesBackTheRun(t *testing.T) {
 	want := snapshotAt(t, 7)
 	want.First[0][0] = float32(math.Copysign(0, -1))
 	want.First[0][1] = math.SmallestNonzeroFloat32
-	dir, err := train.SaveCheckpoint(t.TempDir(), want)
+	dir, err := train.SaveCheckpoint(alone(t), t.TempDir(), want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +117,7 @@ func TestCheckpointGivesBackTheRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.Load(tinyBase())
+	got, err := c.Load(alone(t), tinyBase())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +284,7 @@ func TestCheckpointOfAnotherModelDoesNotLoad(t *testing.T) {
 	}
 	base := tinyBase()
 	base.Layers = 2
-	if _, err := c.Load(base); err == nil {
+	if _, err := c.Load(alone(t), base); err == nil {
 		t.Error("got no error for a model of two layers, want one")
 	}
 }
@@ -294,7 +305,7 @@ func TestCheckpointThatFailsChangesNothing(t *testing.T) {
 			before := tree(t, outputDir)
 			spoiled := snapshotAt(t, 7)
 			spoil(spoiled)
-			if dir, err := train.SaveCheckpoint(outputDir, spoiled); err == nil || dir != "" {
+			if dir, err := train.SaveCheckpoint(alone(t), outputDir, spoiled); err == nil || dir != "" {
 				t.Errorf("got %q and %v, want an error", dir, err)
 			}
 			if after := tree(t, outputDir); !maps.Equal(after, before) {
@@ -349,7 +360,7 @@ func TestCheckpointsOutliveAKill(t *testing.T) {
 		if err != nil {
 			t.Fatalf("got %v with %v passed over, want a whole checkpoint", err, skipped)
 		}
-		s, err := c.Load(tinyBase())
+		s, err := c.Load(alone(t), tinyBase())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -145,6 +145,17 @@ type Config struct {
 	Float32MatmulPrecision string `yaml:"float32_matmul_precision"`
 	// Threads is the number of processor cores to use; 0, the default, is all.
 	Threads int `yaml:"threads" resume:"free"`
+
+	// TensorParallelSize is the number of processes that hold the model and the adapter
+	// together, each an equal share of the blocks; default 1. It must divide Blocks.
+	TensorParallelSize int `yaml:"tensor_parallel_size" resume:"free"`
+	// DataParallelSize is the number of replicas of these processes; default 1. The
+	// GradientAccumulationSteps micro-batches of a step are dealt to them, so that,
+	// unlike in transformers, any number of replicas trains the same steps.
+	DataParallelSize int `yaml:"data_parallel_size" resume:"free"`
+	// CollectiveTimeout is the seconds that processes wait for one of them before the
+	// run ends; default 300.
+	CollectiveTimeout int `yaml:"collective_timeout" resume:"free"`
 }
 
 // What settings of a few words may say.
@@ -195,6 +206,9 @@ func DefaultConfig() Config {
 		SaveTotalLimit:            3,
 		Device:                    DeviceCPU,
 		Float32MatmulPrecision:    string(kernels.PrecisionHighest),
+		TensorParallelSize:        1,
+		DataParallelSize:          1,
+		CollectiveTimeout:         300,
 	}
 }
 

@@ -40,6 +40,7 @@ func (c Config) problems() problems {
 	p.checkSchedule(c)
 	p.checkEvaluation(c)
 	p.checkRest(c)
+	p.checkGrid(c)
 	return p
 }
 
@@ -138,6 +139,20 @@ func (p *problems) checkRest(c Config) {
 	p.oneOf("device", c.Device, DeviceCPU)
 	p.oneOf("float32_matmul_precision", c.Float32MatmulPrecision, precisions()...)
 	p.atLeast("threads", c.Threads, 0)
+}
+
+func (p *problems) checkGrid(c Config) {
+	p.atLeast("tensor_parallel_size", c.TensorParallelSize, 1)
+	p.atLeast("data_parallel_size", c.DataParallelSize, 1)
+	p.atLeast("collective_timeout", c.CollectiveTimeout, 1)
+	if c.TensorParallelSize > 0 && c.Blocks > 0 && c.Blocks%c.TensorParallelSize != 0 {
+		p.add("tensor_parallel_size", c.TensorParallelSize, fmt.Sprintf("a divisor of nblocks %d", c.Blocks))
+	}
+	if c.DataParallelSize > 1 && c.DataParallelSize > c.GradientAccumulationSteps {
+		p.add("data_parallel_size", c.DataParallelSize,
+			fmt.Sprintf("at most gradient_accumulation_steps %d, whose micro-batches are dealt to the replicas",
+				c.GradientAccumulationSteps))
+	}
 }
 
 func precisions() []string {

@@ -12,12 +12,17 @@ import (
 //
 // Both must be settled: rank and alpha as in the adapter, not left to be chosen.
 func Diff(checkpoint, run Config) []string {
-	was, is := reflect.ValueOf(checkpoint), reflect.ValueOf(run)
+	return diffConfigs("the checkpoint", checkpoint, "this run", run, func(f field) bool { return f.free })
+}
+
+// diffConfigs is the settings in which b differs from a, but for those that are free to.
+func diffConfigs(nameA string, a Config, nameB string, b Config, free func(field) bool) []string {
+	valueA, valueB := reflect.ValueOf(a), reflect.ValueOf(b)
 	var lines []string
 	for _, f := range fields() {
-		before, now := was.Field(f.index).Interface(), is.Field(f.index).Interface()
-		if !f.free && !reflect.DeepEqual(before, now) {
-			lines = append(lines, fmt.Sprintf("%s: the checkpoint has %v, this run has %v", f.key, before, now))
+		hasA, hasB := valueA.Field(f.index).Interface(), valueB.Field(f.index).Interface()
+		if !free(f) && !reflect.DeepEqual(hasA, hasB) {
+			lines = append(lines, fmt.Sprintf("%s: %s has %v, %s has %v", f.key, nameA, hasA, nameB, hasB))
 		}
 	}
 	return lines

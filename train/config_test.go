@@ -264,6 +264,7 @@ func TestDiffNamesWhatChangesTraining(t *testing.T) {
 		"model_name_or_path": true, "dataset": true, "eval_dataset": true, "output_dir": true, "cache_dir": true,
 		"gradient_checkpointing": true, "init_adapter": true, "logging_steps": true, "save_strategy": true, "save_steps": true, "save_total_limit": true,
 		"resume_from_checkpoint": true, "device": true, "threads": true,
+		"tensor_parallel_size": true, "data_parallel_size": true, "collective_timeout": true,
 	}
 	was := train.DefaultConfig()
 	for i := range reflect.TypeFor[train.Config]().NumField() {

@@ -23,6 +23,12 @@ var (
 	// Make them the same again, start anew elsewhere, or take its adapter alone, with
 	// init_adapter.
 	ErrOtherRun = errors.New("cannot resume from a different run")
+	// ErrGrid: the job has more or fewer processes than the settings ask for. Start as
+	// many.
+	ErrGrid = errors.New("the number of processes does not fit")
+	// ErrProcessesDiffer: the processes of a run do not have the same settings, files or
+	// numbers. Give all of them the same, on processors of one kind.
+	ErrProcessesDiffer = errors.New("the processes differ")
 	// ErrMemory: the run needs more memory than the machine, or the limit of its
 	// container, has left. The error says which settings need less.
 	ErrMemory = errors.New("train: not enough memory")

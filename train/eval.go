@@ -12,6 +12,7 @@ import (
 // Evaluator takes the loss of a model, with or without an adapter, on a fixed set of
 // examples.
 type Evaluator struct {
+	grid      *Grid
 	sampler   *data.Sampler
 	inference *model.Inference
 	batches   int
@@ -25,11 +26,11 @@ func NewEvaluator(be kernels.Backend, m *model.Model, t *model.Trainable, exampl
 	if err != nil {
 		return nil, err
 	}
-	return newEvaluator(sampler, model.NewInference(be, m, t, sampler.MostTokensInOrder())), nil
+	return newEvaluator(oneProcess(), sampler, model.NewInference(be, m, t, sampler.MostTokensInOrder())), nil
 }
 
-func newEvaluator(sampler *data.Sampler, inference *model.Inference) *Evaluator {
-	return &Evaluator{sampler: sampler, inference: inference, batches: sampler.StepsPerEpoch()}
+func newEvaluator(grid *Grid, sampler *data.Sampler, inference *model.Inference) *Evaluator {
+	return &Evaluator{grid: grid, sampler: sampler, inference: inference, batches: sampler.StepsPerEpoch()}
 }
 
 func evalSampler(examples []data.Example, batchSize int) (*data.Sampler, error) {
@@ -40,23 +41,39 @@ func evalSampler(examples []data.Example, batchSize int) (*data.Sampler, error) 
 }
 
 // Loss is the mean loss over all trained tokens of all examples, of which there are
-// trained. progress, if not nil, hears of each micro-batch. It stops with ctx's error
-// when ctx ends.
+// trained. progress, if not nil, hears of each micro-batch. It stops with
+// context.Canceled when ctx ends, here or on another process.
 func (e *Evaluator) Loss(ctx context.Context, progress func(done, total int)) (loss float64, trained int, err error) {
-	sum, done := 0.0, 0
+	losses, i := make([]float64, e.batches), 0
 	for batch := range e.sampler.InOrder() {
-		if err := ctx.Err(); err != nil {
+		if err := e.interrupted(ctx, i); err != nil {
 			return 0, 0, err
 		}
-		batchSum, batchTrained, err := e.inference.Loss(batch)
-		if err != nil {
-			return 0, 0, fmt.Errorf("train: evaluation: micro-batch %d: %w", done, err)
+		if e.grid.deals(i) {
+			if losses[i], _, err = e.inference.Loss(batch); err != nil {
+				return 0, 0, fmt.Errorf("train: evaluation: micro-batch %d: %w", i, err)
+			}
 		}
-		sum += batchSum
-		trained += batchTrained
-		if done++; progress != nil {
-			progress(done, e.batches)
+		trained += batch.Trained()
+		if i++; progress != nil {
+			progress(i, e.batches)
 		}
 	}
-	return sum / float64(trained), trained, nil
+	if e.grid.Part > 0 {
+		clear(losses) // part 0 has them too
+	}
+	err = e.grid.share(losses)
+	return sum(losses) / float64(trained), trained, err
+}
+
+// interrupted asks all processes, once a micro-batch of each replica, whether to go on.
+func (e *Evaluator) interrupted(ctx context.Context, i int) error {
+	if i%e.grid.Data.Procs() > 0 {
+		return nil
+	}
+	stop, err := e.grid.any(ctx.Err() != nil)
+	if err == nil && stop {
+		err = context.Canceled
+	}
+	return err
 }

@@ -105,20 +105,24 @@ func examplesPrint(name string, examples []data.Example) Fingerprint {
 // DiffInputs is what differs between the inputs of a checkpoint and those of the run
 // that is to resume from it, a line a file.
 func DiffInputs(checkpoint, run []Fingerprint) []string {
+	return diffInputs("the checkpoint", checkpoint, "this run", run)
+}
+
+func diffInputs(nameA string, as []Fingerprint, nameB string, bs []Fingerprint) []string {
 	var lines []string
-	for _, was := range checkpoint {
-		i := slices.IndexFunc(run, func(is Fingerprint) bool { return is.Name == was.Name })
+	for _, a := range as {
+		i := slices.IndexFunc(bs, func(b Fingerprint) bool { return b.Name == a.Name })
 		switch {
 		case i < 0:
-			lines = append(lines, was.Name+": the checkpoint has it, this run has not")
-		case run[i] != was:
-			lines = append(lines, fmt.Sprintf("%s: the checkpoint has %d bytes of %s, this run has %d of %s",
-				was.Name, was.Bytes, was.Sum, run[i].Bytes, run[i].Sum))
+			lines = append(lines, fmt.Sprintf("%s: %s has it, %s has not", a.Name, nameA, nameB))
+		case bs[i] != a:
+			lines = append(lines, fmt.Sprintf("%s: %s has %d bytes of %s, %s has %d of %s",
+				a.Name, nameA, a.Bytes, a.Sum, nameB, bs[i].Bytes, bs[i].Sum))
 		}
 	}
-	for _, is := range run {
-		if !slices.ContainsFunc(checkpoint, func(was Fingerprint) bool { return is.Name == was.Name }) {
-			lines = append(lines, is.Name+": this run has it, the checkpoint has not")
+	for _, b := range bs {
+		if !slices.ContainsFunc(as, func(a Fingerprint) bool { return a.Name == b.Name }) {
+			lines = append(lines, fmt.Sprintf("%s: %s has it, %s has not", b.Name, nameB, nameA))
 		}
 	}
 	return lines

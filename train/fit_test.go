@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 	"bdlora/kernels/cpu"
 	"bdlora/train"
 )
@@ -26,7 +27,7 @@ func (h hungryCounter) Scratch() int64 { return h.MemoryCounter.Scratch() << 30 
 // Law: a run that cannot fit leaves nothing behind, and hears what would take less.
 func TestRunThatCannotFitIsRefusedBeforeItStarts(t *testing.T) {
 	cfg := runConfig(t)
-	_, err := train.Run(context.Background(), cfg, hungry{cpu.New(1)}, &recorder{})
+	_, err := train.Run(context.Background(), cfg, hungry{cpu.New(1)}, comm.Alone(), &recorder{})
 	if !errors.Is(err, train.ErrMemory) {
 		t.Fatalf("got error %v, want %v", err, train.ErrMemory)
 	}

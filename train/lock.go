@@ -16,7 +16,8 @@ import (
 // the lock goes, since a file that comes and goes could be locked twice.
 const lockName = ".lock"
 
-// OutputLock is the right to write an output folder.
+// OutputLock is the right to write an output folder. A nil one is that of a process for
+// which another has it.
 type OutputLock struct {
 	lock    *flock.Flock
 	created string // the folder, if LockOutput made it
@@ -51,10 +52,24 @@ func LockOutput(dir string) (*OutputLock, error) {
 	return l, nil
 }
 
+// lock takes the right to write the folder dir, on the first process for all of them.
+func (g *Grid) lock(dir string) (l *OutputLock, err error) {
+	if g.first() {
+		l, err = LockOutput(dir)
+	}
+	if err := g.agree(err); err != nil {
+		return nil, errors.Join(err, l.Unlock())
+	}
+	return l, nil
+}
+
 // Forget removes the folder again if LockOutput made it and nothing but the lock is in
 // it. It comes before Unlock.
 func (l *OutputLock) Forget() {
-	if entries, err := os.ReadDir(l.created); l.created == "" || err != nil || len(entries) > 1 {
+	if l == nil || l.created == "" {
+		return
+	}
+	if entries, err := os.ReadDir(l.created); err != nil || len(entries) > 1 {
 		return
 	}
 	os.Remove(l.lock.Path())
@@ -62,4 +77,9 @@ func (l *OutputLock) Forget() {
 }
 
 // Unlock gives the right back.
-func (l *OutputLock) Unlock() error { return l.lock.Close() }
+func (l *OutputLock) Unlock() error {
+	if l == nil {
+		return nil
+	}
+	return l.lock.Close()
+}

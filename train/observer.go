@@ -25,6 +25,18 @@ type Observer interface {
 	Done(Done)
 }
 
+// nobody is an Observer that does not listen.
+type nobody struct{}
+
+func (nobody) Quantizing(int, int)  {}
+func (nobody) Start(Start)          {}
+func (nobody) Step(Step)            {}
+func (nobody) Logged(Entry)         {}
+func (nobody) Evaluating(int, int)  {}
+func (nobody) Evaluated(Evaluation) {}
+func (nobody) Saved(string)         {}
+func (nobody) Done(Done)            {}
+
 // Start is what a run is about to do.
 type Start struct {
 	Model           string // as the settings have it

@@ -1,14 +1,12 @@
 package train
 
 import (
-	"math"
-
 	"bdlora/kernels"
 	"bdlora/model"
 )
 
-// Optimizer is AdamW over the shards of an adapter: each shard's parameters,
-// gradients and two moments lie in one buffer each.
+// Optimizer is AdamW over the shards of an adapter that are here: each shard's
+// parameters, gradients and two moments lie in one buffer each.
 type Optimizer struct {
 	First, Second []kernels.Buf // moments, one of each a shard
 
@@ -33,14 +31,12 @@ func (o *Optimizer) ZeroGrad() {
 	}
 }
 
-// GradNorm is the Euclidean norm of all gradients: shard after shard, so that it
-// does not depend on who holds them.
-func (o *Optimizer) GradNorm() float64 {
-	sum := 0.0
-	for _, grad := range o.trainable.Grads {
-		sum += o.be.SumSquares(grad)
+// SumSquares sets squares[i] to the sum of the squared gradients of shard i, for those
+// that are here.
+func (o *Optimizer) SumSquares(squares []float64) {
+	for i, grad := range o.trainable.Grads {
+		squares[o.trainable.First+i] = o.be.SumSquares(grad)
 	}
-	return math.Sqrt(sum)
 }
 
 // Step moves every shard.

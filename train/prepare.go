@@ -106,11 +106,11 @@ func (c Config) Plan(m *model.Model) (*bdlora.Plan, error) {
 	return bdlora.NewPlan(m.Base(), cfg)
 }
 
-// startAdapter is the adapter of a new run: drawn, or read from InitAdapter, which
-// must be of the shape that the settings ask for.
-func (c Config) startAdapter(plan *bdlora.Plan) (*bdlora.Adapter, error) {
+// startAdapter is shards [from, to) of the adapter of a new run: drawn, or read from
+// InitAdapter, which must be of the shape that the settings ask for.
+func (c Config) startAdapter(plan *bdlora.Plan, from, to int) (*bdlora.Adapter, error) {
 	if c.InitAdapter == "" {
-		return bdlora.New(plan, c.Seed), nil
+		return bdlora.NewPart(plan, c.Seed, from, to), nil
 	}
 	a, err := bdlora.Open(c.InitAdapter, plan.Base)
 	if err != nil {
@@ -119,7 +119,8 @@ func (c Config) startAdapter(plan *bdlora.Plan) (*bdlora.Adapter, error) {
 	if err := samePlan(a.Plan, plan); err != nil {
 		return nil, fmt.Errorf("init_adapter: %s: %w", c.InitAdapter, err)
 	}
-	return &bdlora.Adapter{Plan: plan, Shards: a.Shards}, nil
+	a.Plan = plan
+	return a.Part(from, to), nil
 }
 
 // samePlan reports where an adapter differs from the one that is wanted.

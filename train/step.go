@@ -6,6 +6,7 @@ import (
 
 	"bdlora/data"
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 )
 
 // clipScale is the factor that brings gradients of that norm down to maxNorm, as
@@ -28,7 +29,7 @@ type stepResult struct {
 
 // step makes optimizer step number done, counted from 0. The loss is the sum over
 // the tokens of all micro-batches, divided once by their number: how the rows are
-// spread over micro-batches makes no difference.
+// spread over micro-batches, and these over replicas, makes no difference.
 //
 // It returns an error, and moves nothing, if loss or gradients are not finite.
 func (t *trainer) step(done int) (stepResult, error) {
@@ -39,14 +40,21 @@ func (t *trainer) step(done int) (stepResult, error) {
 		r.trained += batch.Trained()
 	}
 	t.optimizer.ZeroGrad()
-	sum, err := t.accumulate(micro, done, 1/float64(r.trained))
+	losses, err := t.accumulate(micro, done, 1/float64(r.trained))
 	if err != nil {
 		return r, err
 	}
-	r.loss, r.gradNorm = sum/float64(r.trained), t.optimizer.GradNorm()
+	if err := t.sumGradients(); err != nil {
+		return r, err
+	}
+	lossSum, squares, err := t.shareStep(losses)
+	if err != nil {
+		return r, err
+	}
+	r.loss, r.gradNorm = lossSum/float64(r.trained), math.Sqrt(squares)
 	if !finite(r.loss) || !finite(r.gradNorm) {
-		return r, fmt.Errorf("train: step %d: loss is %g and the gradient's norm %g, want finite numbers: %w",
-			done+1, r.loss, r.gradNorm, ErrDiverged)
+		return r, t.grid.agree(fmt.Errorf("train: step %d: loss is %g and the gradient's norm %g, want finite numbers: %w",
+			done+1, r.loss, r.gradNorm, ErrDiverged))
 	}
 	t.optimizer.Step(kernels.AdamW{
 		LR: r.lr, Beta1: t.cfg.AdamBeta1, Beta2: t.cfg.AdamBeta2, Eps: t.cfg.AdamEpsilon,
@@ -55,17 +63,54 @@ func (t *trainer) step(done int) (stepResult, error) {
 	return r, nil
 }
 
-// accumulate adds up the gradients of the micro-batches of a step and returns the
-// sum of their token losses.
-func (t *trainer) accumulate(micro []*data.Batch, done int, lossScale float64) (sum float64, err error) {
+// accumulate adds up the gradients of this replica's micro-batches of a step and returns
+// the sums of their token losses, with 0 for the other replicas' micro-batches.
+func (t *trainer) accumulate(micro []*data.Batch, done int, lossScale float64) (losses []float64, err error) {
+	losses = make([]float64, len(micro))
 	for i, batch := range micro {
-		batchSum, err := t.graph.Run(batch, lossScale, dropoutKey(t.cfg.Seed, done, i))
-		if err != nil {
-			return 0, fmt.Errorf("train: step %d: micro-batch %d: %w", done+1, i, err)
+		if !t.grid.deals(i) {
+			continue
 		}
-		sum += batchSum
+		if losses[i], err = t.graph.Run(batch, lossScale, dropoutKey(t.cfg.Seed, done, i)); err != nil {
+			return nil, fmt.Errorf("train: step %d: micro-batch %d: %w", done+1, i, err)
+		}
 	}
-	return sum, nil
+	return losses, nil
+}
+
+// sumGradients adds up the replicas' gradients.
+func (t *trainer) sumGradients() error {
+	for _, grad := range t.trainable.Grads {
+		numbers := t.be.Value(grad, grad.Len()).Data()
+		if err := t.grid.Data.AllReduce(comm.Replicas, comm.Sum, numbers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shareStep puts together what the processes have of a step: the losses of its
+// micro-batches and the squared gradients of the shards. Both are added up in their
+// order, so that the sums do not depend on who has them.
+func (t *trainer) shareStep(losses []float64) (lossSum, squares float64, err error) {
+	shards := make([]float64, t.trainable.Plan.Shards())
+	if t.grid.Replica == 0 {
+		t.optimizer.SumSquares(shards)
+	}
+	if t.grid.Part > 0 {
+		clear(losses) // part 0 has them too
+	}
+	numbers := append(losses, shards...)
+	err = t.grid.share(numbers)
+	return sum(numbers[:len(losses)]), sum(numbers[len(losses):]), err
+}
+
+func sum(numbers []float64) float64 {
+	total := 0.0
+	for _, x := range numbers {
+		total += x
+	}
+	return total
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
 	"bdlora/bdlora"
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 	"bdlora/model"
 )
 
@@ -17,6 +17,7 @@ import (
 type trainer struct {
 	cfg      Config
 	be       kernels.Backend
+	grid     *Grid
 	observer Observer
 
 	model     *model.Model
@@ -27,7 +28,7 @@ type trainer struct {
 	layout    layout
 	evaluator *Evaluator // nil without evaluation
 	schedule  Schedule
-	log       *Log
+	log       *Log // nil but on the first process
 
 	state    State
 	saved    int // step of the newest checkpoint on disk
@@ -49,26 +50,38 @@ type sitting struct {
 // Run trains the adapter that cfg describes and leaves it in cfg.OutputDir: PEFT's
 // files, the shards, trainer_log.jsonl, the loss curve, and checkpoints on the way.
 //
+// All processes of world, of which cfg says how many there have to be, call it with the
+// same settings. OutputDir is on a disk that all of them share: each writes its shards
+// there, and the first one, who alone has an observer, all else. What one of them finds
+// wrong ends the run on all, with a [SharedError]. Any other error is this process's
+// own, and the caller should abort world; that of a process that died is
+// [comm.ErrPeerLost].
+//
 // Everything that can be wrong with the settings, the model and the dataset is
 // reported before the first step, and so is an output folder with another run in it
 // ([ErrOutputExists], [ErrOutputInUse]). When ctx ends, the step under way is
-// finished, a checkpoint is written, and Done.Reason is [Interrupted]. If loss or
+// finished, a checkpoint is written, and Done.Reason is [Interrupted]; one process's ctx
+// is enough. If loss or
 // gradients are no longer numbers, the error is [ErrDiverged] and checkpoints stay as
 // they are. While it trains, the process's garbage is collected as early as
 // [Memory].Program reckons with.
-func Run(ctx context.Context, cfg Config, be kernels.Backend, observer Observer) (done Done, err error) {
-	if err := cfg.Validate(); err != nil {
+func Run(ctx context.Context, cfg Config, be kernels.Backend, world comm.Comm, observer Observer) (done Done, err error) {
+	if err := agree(world, cfg.check(world.Procs())); err != nil {
 		return Done{}, err
 	}
-	if err := cfg.checkFolders(); err != nil {
+	grid, err := NewGrid(world, cfg.TensorParallelSize, cfg.DataParallelSize)
+	if err != nil {
 		return Done{}, err
 	}
-	lock, err := LockOutput(cfg.OutputDir)
+	if !grid.first() {
+		observer = nobody{}
+	}
+	lock, err := grid.lock(cfg.OutputDir)
 	if err != nil {
 		return Done{}, err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	t := &trainer{cfg: cfg, be: be, observer: observer}
+	t := &trainer{cfg: cfg, be: be, grid: grid, observer: observer}
 	defer func() { err = errors.Join(err, t.close()) }()
 	if err := t.prepare(ctx); err != nil {
 		lock.Forget()
@@ -80,6 +93,14 @@ func Run(ctx context.Context, cfg Config, be kernels.Backend, observer Observer)
 		return Done{}, err
 	}
 	return t.finish(reason)
+}
+
+// check finds what is wrong with the settings of a job of that many processes.
+func (c Config) check(procs int) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	return errors.Join(c.checkFolders(), checkGrid(procs, c.TensorParallelSize, c.DataParallelSize))
 }
 
 func (t *trainer) close() error {
@@ -112,7 +133,12 @@ func (t *trainer) loop(ctx context.Context) (Reason, error) {
 			return StoppedEarly, t.endEarly()
 		case t.state.GlobalStep >= t.state.MaxSteps:
 			return Finished, nil
-		case ctx.Err() != nil:
+		}
+		stop, err := t.grid.any(ctx.Err() != nil)
+		if err != nil {
+			return "", err
+		}
+		if stop {
 			return Interrupted, t.save()
 		}
 		if err := t.advance(); err != nil {
@@ -241,6 +267,9 @@ func percentage(done, total int) float64 { return float64(done*10000/total) / 10
 
 func (t *trainer) write(e Entry) error {
 	t.state.LogHistory = append(t.state.LogHistory, e)
+	if t.log == nil {
+		return nil
+	}
 	return t.log.Write(e)
 }
 
@@ -253,7 +282,8 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	if !finite(loss) {
-		return fmt.Errorf("train: step %d: evaluation loss is %g, want a finite number: %w", t.state.GlobalStep, loss, ErrDiverged)
+		return t.grid.agree(fmt.Errorf("train: step %d: evaluation loss is %g, want a finite number: %w",
+			t.state.GlobalStep, loss, ErrDiverged))
 	}
 	t.state.EvalPending = false
 	best := t.state.ObserveEval(loss)
@@ -270,14 +300,6 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		return t.save()
 	}
 	return nil
-}
-
-// saveIfDue writes a checkpoint when the settings ask for one after this step.
-func (t *trainer) saveIfDue() error {
-	if t.state.GlobalStep == t.saved || !t.due(t.cfg.SaveStrategy, t.cfg.SaveSteps) {
-		return nil
-	}
-	return t.save()
 }
 
 // finish writes what the run leaves behind.
@@ -297,24 +319,4 @@ func (t *trainer) finish(reason Reason) (Done, error) {
 	}
 	t.observer.Done(d)
 	return d, nil
-}
-
-// leave writes the final adapter and the curve.
-func (t *trainer) leave(d *Done) error {
-	best, err := t.finalAdapter()
-	if err != nil {
-		return err
-	}
-	d.BestLoaded = best
-	if err := errors.Join(t.adapter.SavePEFT(t.cfg.OutputDir), t.adapter.SaveShards(t.cfg.OutputDir)); err != nil {
-		return err
-	}
-	d.Adapter = t.cfg.OutputDir
-	d.Curve = filepath.Join(t.cfg.OutputDir, CurveName)
-	return WriteCurve(d.Curve, t.title(), t.state.LogHistory)
-}
-
-// title is that of the loss curve.
-func (t *trainer) title() string {
-	return fmt.Sprintf("%s, %d blocks of LoRA", filepath.Base(t.model.Dir), t.adapter.Plan.Shards())
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"bdlora/data"
+	"bdlora/kernels/comm"
 	"bdlora/kernels/cpu"
 	"bdlora/train"
 )
@@ -110,7 +111,7 @@ func (r *recorder) Done(train.Done)              {}
 // runTo trains and fails the test on an error.
 func runTo(t *testing.T, ctx context.Context, cfg train.Config, threads int, r *recorder) train.Done {
 	t.Helper()
-	done, err := train.Run(ctx, cfg, cpu.New(threads), r)
+	done, err := train.Run(ctx, cfg, cpu.New(threads), comm.Alone(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func TestRunGoesOnInAnotherFolder(t *testing.T) {
 	if shardBytes(t, last.OutputDir) != want {
 		t.Error("the final shards differ")
 	}
-	if _, err := train.Run(context.Background(), last, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
+	if _, err := train.Run(context.Background(), last, cpu.New(1), comm.Alone(), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
 		t.Errorf("into a folder with a run: got error %v, want %v", err, train.ErrOutputExists)
 	}
 }
@@ -219,7 +220,7 @@ func TestBrokenCheckpointsAreNotOverwritten(t *testing.T) {
 		writeFile(t, filepath.Join(train.CheckpointPath(cfg.OutputDir, step), train.ConfigName), []byte("seed: 1\n"))
 	}
 	cfg.ResumeFromCheckpoint = train.ResumeAuto
-	if _, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrBrokenCheckpoint) {
+	if _, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{}); !errors.Is(err, train.ErrBrokenCheckpoint) {
 		t.Errorf("got error %v, want %v", err, train.ErrBrokenCheckpoint)
 	}
 }
@@ -230,7 +231,7 @@ func TestFinishedRunWithoutCheckpointsIsNotOverwritten(t *testing.T) {
 	runTo(t, context.Background(), cfg, 1, &recorder{})
 	for _, resume := range []string{"", train.ResumeAuto} {
 		cfg.ResumeFromCheckpoint = resume
-		if _, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
+		if _, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
 			t.Errorf("resume_from_checkpoint %q: got error %v, want %v", resume, err, train.ErrOutputExists)
 		}
 	}
@@ -244,7 +245,7 @@ func TestTokensAndLengthsBeyondTheModelAreNamed(t *testing.T) {
 	}
 	small := strings.Replace(string(raw), `"max_position_embeddings": 512`, `"max_position_embeddings": 8`, 1)
 	writeFile(t, filepath.Join(cfg.ModelNameOrPath, "config.json"), []byte(small))
-	_, err = train.Run(context.Background(), cfg, cpu.New(1), &recorder{})
+	_, err = train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{})
 	if !errors.Is(err, data.ErrRowTooLong) || !strings.Contains(fmt.Sprint(err), "max_position_embeddings") {
 		t.Errorf("got error %v, want %v with max_position_embeddings in it", err, data.ErrRowTooLong)
 	}
@@ -325,12 +326,12 @@ func TestBestAdapterIsKeptAndEarlyStoppingStops(t *testing.T) {
 func TestRunRefusesAnEarlierRun(t *testing.T) {
 	cfg := runConfig(t)
 	runTo(t, context.Background(), cfg, 1, &recorder{})
-	if _, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
+	if _, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{}); !errors.Is(err, train.ErrOutputExists) {
 		t.Errorf("anew: got error %v, want %v", err, train.ErrOutputExists)
 	}
 	cfg.ResumeFromCheckpoint = train.ResumeAuto
 	cfg.LearningRate, cfg.Seed = 1e-4, 7
-	_, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{})
+	_, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{})
 	if !errors.Is(err, train.ErrOtherRun) {
 		t.Fatalf("resumed: got error %v, want %v", err, train.ErrOtherRun)
 	}
@@ -345,7 +346,7 @@ func TestRunRefusesAnotherDataset(t *testing.T) {
 	cfg := runConfig(t)
 	runTo(t, context.Background(), cfg, 1, &recorder{})
 	cfg.ResumeFromCheckpoint, cfg.Dataset = train.ResumeAuto, rows(t, 15)
-	_, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{})
+	_, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{})
 	if !errors.Is(err, train.ErrOtherRun) || !strings.Contains(fmt.Sprint(err), "dataset: ") {
 		t.Errorf("got error %v, want %v with the dataset in it", err, train.ErrOtherRun)
 	}
@@ -354,7 +355,7 @@ func TestRunRefusesAnotherDataset(t *testing.T) {
 func TestBadRowsComeBeforeAnyWork(t *testing.T) {
 	cfg := runConfig(t)
 	writeFile(t, cfg.Dataset, []byte("{\"prompt\": \"a\", \"completion\": 3}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"a\"}\n"))
-	_, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{})
+	_, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{})
 	var bad data.RowErrors
 	if !errors.As(err, &bad) || len(bad) != 2 || bad[0].Line != 1 || bad[1].Line != 3 {
 		t.Errorf("got error %v, want lines 1 and 3", err)
@@ -375,7 +376,7 @@ func TestInitAdapterStartsFromItsNumbers(t *testing.T) {
 		t.Error("steps of no size changed the adapter that they began with")
 	}
 	next.Blocks, next.OutputDir = 2, filepath.Join(t.TempDir(), "other")
-	if _, err := train.Run(context.Background(), next, cpu.New(1), &recorder{}); err == nil {
+	if _, err := train.Run(context.Background(), next, cpu.New(1), comm.Alone(), &recorder{}); err == nil {
 		t.Error("an adapter of 4 blocks was taken for one of 2")
 	}
 }
@@ -383,7 +384,7 @@ func TestInitAdapterStartsFromItsNumbers(t *testing.T) {
 func TestDivergedRunSaysSo(t *testing.T) {
 	cfg := runConfig(t)
 	cfg.LearningRate, cfg.MaxGradNorm, cfg.NumTrainEpochs = 1e30, 0, 5
-	if _, err := train.Run(context.Background(), cfg, cpu.New(1), &recorder{}); !errors.Is(err, train.ErrDiverged) {
+	if _, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{}); !errors.Is(err, train.ErrDiverged) {
 		t.Errorf("got error %v, want %v", err, train.ErrDiverged)
 	}
 }

@@ -194,7 +194,7 @@ func (s *stepper) step(number int) (stepRun, error) {
 	if _, err := s.graph.Run(s.batch, 1/float64(s.batch.Trained()), uint64(number)); err != nil {
 		return run, err
 	}
-	s.optimizer.GradNorm()
+	s.optimizer.SumSquares(make([]float64, s.report.Blocks))
 	s.optimizer.Step(kernels.AdamW{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: 1, T: number})
 	run.seconds = time.Since(began).Seconds()
 	runtime.ReadMemStats(&after)

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
 	"bdlora/train"
@@ -56,7 +57,7 @@ func trainAdapter(c *cli.Context, cfg train.Config) (err error) {
 	defer forget()
 	be := cpu.New(cfg.Threads)
 	be.SetPrecision(kernels.Precision(cfg.Float32MatmulPrecision))
-	done, err := train.Run(ctx, cfg, be, newProgress(c.App.ErrWriter))
+	done, err := train.Run(ctx, cfg, be, comm.Alone(), newProgress(c.App.ErrWriter))
 	if err != nil {
 		return err
 	}

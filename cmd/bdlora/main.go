@@ -44,13 +44,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Commands: []*cli.Command{
 			quickstartCommand(), trainCommand(), resumeCommand(), launchCommand(), evalCommand(), generateCommand(),
 			exportCommand(), convertCommand(), planCommand(), inspectCommand(), dataCommand(), benchCommand(),
-			distCommand(),
 		},
 		Action:         noCommand,
 		OnUsageError:   usageOf,
 		ExitErrHandler: func(*cli.Context, error) {}, // errors come back to run
 	}
-	returnUsageErrors(app.Commands)
+	for _, c := range app.Commands {
+		c.OnUsageError = usageOf
+		for _, sub := range c.Subcommands {
+			sub.OnUsageError = usageOf
+		}
+	}
 	err := app.RunContext(ctx, args)
 	if err == nil {
 		err = out.err
@@ -145,14 +149,6 @@ func required(c *cli.Context, names ...string) error {
 
 func usageOf(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 
-// returnUsageErrors has commands, and those below them, return mistakes in their flags.
-func returnUsageErrors(commands []*cli.Command) {
-	for _, c := range commands {
-		c.OnUsageError = usageOf
-		returnUsageErrors(c.Subcommands)
-	}
-}
-
 // noCommand is what happens without a command, or with one that there is none of.
 func noCommand(c *cli.Context) error {
 	if c.Args().Len() == 0 {
@@ -166,7 +162,7 @@ func noSubcommand(c *cli.Context) error {
 	if c.Args().Len() == 0 {
 		return cli.ShowSubcommandHelp(c)
 	}
-	return usagef("no command %q; see %s --help", c.Args().First(), c.Command.HelpName)
+	return usagef("no command %q; see bdlora %s --help", c.Args().First(), c.Command.Name)
 }
 
 // hintFor is the next thing to type, where an error has one.

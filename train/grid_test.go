@@ -1,0 +1,358 @@
+package train_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"bdlora/bdlora"
+	"bdlora/kernels/comm"
+	"bdlora/kernels/cpu"
+	"bdlora/model"
+	"bdlora/train"
+)
+
+// gridConfig is that of a run of 3 steps of up to 4 micro-batches, with an evaluation
+// after each. AdamW's epsilon is a large one: it moves parameters by a full step however
+// small their gradient is, and so makes much of differences between gradients of almost 0.
+func gridConfig(t *testing.T) train.Config {
+	t.Helper()
+	cfg := runConfig(t)
+	cfg.PerDeviceTrainBatchSize, cfg.GradientAccumulationSteps, cfg.NumTrainEpochs = 1, 4, 1
+	cfg.LoggingSteps, cfg.SaveSteps, cfg.AdamEpsilon = 1, 1, 1e-2
+	cfg.EvalStrategy, cfg.EvalSteps = train.StrategySteps, 1
+	return cfg
+}
+
+// gridName is "2x3" for 3 replicas of 2 processes.
+func gridName(cfg train.Config) string {
+	return fmt.Sprintf("%dx%d", cfg.TensorParallelSize, cfg.DataParallelSize)
+}
+
+// job is a run by several processes, which are goroutines here.
+type job struct {
+	cfg   func(proc int) train.Config
+	ctx   func(proc int) context.Context        // nil for one without end
+	world func(proc int, c comm.Comm) comm.Comm // nil for the plain one
+}
+
+// run runs all processes to their ends. A process whose error is its own aborts the job,
+// as Run asks its caller to.
+func (j job) run(observer train.Observer) (done []train.Done, errs []error) {
+	first := j.cfg(0)
+	worlds := comm.NewLocalTimeout(first.TensorParallelSize*first.DataParallelSize, time.Minute)
+	done, errs = make([]train.Done, len(worlds)), make([]error, len(worlds))
+	var all sync.WaitGroup
+	for proc, world := range worlds {
+		if j.world != nil {
+			world = j.world(proc, world)
+		}
+		ctx := context.Background()
+		if j.ctx != nil {
+			ctx = j.ctx(proc)
+		}
+		all.Go(func() {
+			done[proc], errs[proc] = train.Run(ctx, j.cfg(proc), cpu.New(1), world, observer)
+			if errs[proc] != nil && !errors.As(errs[proc], new(*train.SharedError)) {
+				world.Abort(errs[proc])
+			}
+		})
+	}
+	all.Wait()
+	return done, errs
+}
+
+// runGrid trains on the grid of cfg and returns what the first process says.
+func runGrid(t *testing.T, cfg train.Config) *recorder {
+	t.Helper()
+	r := &recorder{}
+	_, errs := job{cfg: func(int) train.Config { return cfg }}.run(r)
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("%s: %v", gridName(cfg), err)
+	}
+	return r
+}
+
+// adapterOf is the final adapter of a run.
+func adapterOf(t *testing.T, cfg train.Config) *bdlora.Adapter {
+	t.Helper()
+	m, err := model.Load(cfg.ModelNameOrPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	a, err := bdlora.LoadShards(bdlora.ShardsPath(cfg.OutputDir, cfg.Blocks), m.Base())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// wantClose compares numbers, relative to the largest that is wanted.
+func wantClose(t *testing.T, name string, got, want []float64) {
+	t.Helper()
+	const tolerance = 1e-6
+	largest := 0.0
+	for _, w := range want {
+		largest = max(largest, math.Abs(w))
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%s: got %d numbers, want %d", name, len(got), len(want))
+	}
+	for i := range want {
+		if d := math.Abs(got[i] - want[i]); !(d <= tolerance*largest) {
+			t.Errorf("%s: number %d is %.9g, want %.9g within %g of %g", name, i, got[i], want[i], tolerance, largest)
+			return
+		}
+	}
+}
+
+func float64s(numbers []float32) []float64 {
+	wide := make([]float64, len(numbers))
+	for i, x := range numbers {
+		wide[i] = float64(x)
+	}
+	return wide
+}
+
+// Law: any grid trains what one process does.
+func TestGridTrainsWhatOneProcessDoes(t *testing.T) {
+	cfg := gridConfig(t)
+	want := runGrid(t, cfg)
+	wantAdapter := adapterOf(t, cfg)
+	for _, grid := range [][2]int{{1, 2}, {1, 3}, {2, 1}, {4, 1}, {2, 2}} {
+		cfg.TensorParallelSize, cfg.DataParallelSize = grid[0], grid[1]
+		t.Run(gridName(cfg), func(t *testing.T) {
+			cfg.OutputDir = filepath.Join(t.TempDir(), "out")
+			got := runGrid(t, cfg)
+			wantClose(t, "losses", got.losses, want.losses)
+			wantClose(t, "gradient norms", got.norms, want.norms)
+			wantClose(t, "evaluations", got.evals, want.evals)
+			for i, shard := range adapterOf(t, cfg).Shards {
+				wantClose(t, fmt.Sprintf("shard %d", i), float64s(shard), float64s(wantAdapter.Shards[i]))
+			}
+		})
+	}
+}
+
+// Law: who computes a loss makes no difference to its bits.
+func TestReplicasAddUpLossesToTheSameBits(t *testing.T) {
+	cfg := gridConfig(t)
+	cfg.LearningRate = 1e-30 // the adapter stays what it is
+	want := runGrid(t, cfg)
+	for replicas := 2; replicas <= 4; replicas++ {
+		cfg.DataParallelSize, cfg.OutputDir = replicas, filepath.Join(t.TempDir(), "out")
+		got := runGrid(t, cfg)
+		if !slices.Equal(got.losses, want.losses) || !slices.Equal(got.evals, want.evals) {
+			t.Errorf("%d replicas: got losses %v and %v, want %v and %v", replicas, got.losses, got.evals, want.losses, want.evals)
+		}
+	}
+}
+
+// Law: whichever process is told to stop, all stop after the same step, or in the same
+// evaluation, and the same grid goes on to the same bits.
+func TestStoppedGridGoesOnBitForBit(t *testing.T) {
+	for _, evaluates := range []bool{false, true} {
+		cfg := gridConfig(t)
+		cfg.DataParallelSize = 2
+		if !evaluates {
+			cfg.ValSize = 0
+		}
+		whole := runGrid(t, cfg)
+		want := shardBytes(t, cfg.OutputDir)
+		for told := range 2 {
+			cfg.OutputDir, cfg.ResumeFromCheckpoint = filepath.Join(t.TempDir(), "out"), ""
+			pieces := stopGrid(t, cfg, told)
+			cfg.ResumeFromCheckpoint = train.ResumeAuto
+			rest := runGrid(t, cfg)
+			losses, evals := append(pieces.losses, rest.losses...), append(pieces.evals, rest.evals...)
+			if !slices.Equal(losses, whole.losses) || !slices.Equal(evals, whole.evals) {
+				t.Errorf("process %d told: got losses %v and %v, want %v and %v", told, losses, evals, whole.losses, whole.evals)
+			}
+			if shardBytes(t, cfg.OutputDir) != want {
+				t.Errorf("process %d told: the final shards differ", told)
+			}
+		}
+	}
+}
+
+// stopGrid begins a run that one process is told to stop in its first step.
+func stopGrid(t *testing.T, cfg train.Config, told int) *recorder {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	r := &recorder{after: func(int) { stop() }}
+	done, errs := job{cfg: func(int) train.Config { return cfg }, ctx: func(proc int) context.Context {
+		if proc == told {
+			return ctx
+		}
+		return context.Background()
+	}}.run(r)
+	for proc, d := range done {
+		if errs[proc] != nil || d.Reason != train.Interrupted || d.Steps != 1 {
+			t.Fatalf("process %d told: process %d: got %q after step %d and error %v", told, proc, d.Reason, d.Steps, errs[proc])
+		}
+	}
+	return r
+}
+
+// Law: a checkpoint of one grid is one of any other.
+func TestRunGoesOnOnAnotherGrid(t *testing.T) {
+	cfg := gridConfig(t)
+	want := runGrid(t, cfg)
+	wantAdapter := adapterOf(t, cfg)
+	first, second := train.CheckpointPath(cfg.OutputDir, 1), ""
+	for _, replicas := range []int{4, 2, 1} {
+		cfg.DataParallelSize, cfg.ResumeFromCheckpoint = replicas, first
+		cfg.OutputDir = filepath.Join(t.TempDir(), "out")
+		got := runGrid(t, cfg)
+		wantClose(t, "losses", got.losses, want.losses[1:])
+		if second = train.CheckpointPath(cfg.OutputDir, 2); replicas > 1 {
+			cfg.ResumeFromCheckpoint, cfg.DataParallelSize = second, 1
+			cfg.OutputDir = filepath.Join(t.TempDir(), "out")
+			wantClose(t, "losses from the second", runGrid(t, cfg).losses, want.losses[2:])
+		}
+		for i, shard := range adapterOf(t, cfg).Shards {
+			wantClose(t, fmt.Sprintf("shard %d", i), float64s(shard), float64s(wantAdapter.Shards[i]))
+		}
+	}
+}
+
+// deaf is a Comm that leaves the replicas' gradients as they are.
+type deaf struct{ comm.Comm }
+
+func (d deaf) AllReduce(why comm.Purpose, op comm.Op, buf any) error {
+	if why == comm.Replicas {
+		return nil
+	}
+	return d.Comm.AllReduce(why, op, buf)
+}
+
+func (d deaf) Split(color, key int) (comm.Comm, error) {
+	part, err := d.Comm.Split(color, key)
+	return deaf{part}, err
+}
+
+// Law: replicas that drift apart do not go on, whatever has driven them: here, gradients
+// that nobody adds up.
+func TestReplicasThatDifferAreNoticed(t *testing.T) {
+	cfg := gridConfig(t)
+	for _, strategy := range []string{train.StrategySteps, train.StrategyNo} {
+		cfg.DataParallelSize, cfg.SaveStrategy = 2, strategy
+		cfg.OutputDir = filepath.Join(t.TempDir(), "out")
+		_, errs := job{
+			cfg:   func(int) train.Config { return cfg },
+			world: func(_ int, c comm.Comm) comm.Comm { return deaf{c} },
+		}.run(&recorder{})
+		for proc, err := range errs {
+			if err == nil || !strings.Contains(err.Error(), "process 1 of 2: ") || !strings.Contains(err.Error(), train.ErrProcessesDiffer.Error()) {
+				t.Errorf("save_strategy %s: process %d: got error %v, want %v of process 1", strategy, proc, err, train.ErrProcessesDiffer)
+			}
+		}
+	}
+}
+
+// Law: what one process finds wrong before the first step ends the run on all of them,
+// with its name and the reason.
+func TestOneProcessThatCannotStartStopsAll(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(*train.Config)
+		want  string
+	}{
+		"a dataset that is not there": {func(c *train.Config) { c.Dataset += "x" }, "process 1 of 2: open "},
+		"another dataset": {
+			func(c *train.Config) { c.Dataset = rows(t, 15) },
+			"process 1 of 2: the processes differ:\n  dataset: process 0 has ",
+		},
+		"another setting": {
+			func(c *train.Config) { c.SaveSteps = 7 },
+			"process 1 of 2: the processes differ:\n  save_steps: process 0 has 1, this one has 7",
+		},
+		"a setting out of its limits": {func(c *train.Config) { c.SaveSteps = 0 }, "process 1 of 2: config: save_steps: got 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := gridConfig(t)
+			cfg.DataParallelSize = 2
+			_, errs := job{cfg: func(proc int) train.Config {
+				c := cfg
+				if proc == 1 {
+					test.spoil(&c)
+				}
+				return c
+			}}.run(&recorder{})
+			for proc, err := range errs {
+				if err == nil || !strings.HasPrefix(err.Error(), test.want) || !errors.As(err, new(*train.SharedError)) {
+					t.Errorf("process %d: got error %v, want one that begins with %q", proc, err, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestReplicasMustBeginAlike(t *testing.T) {
+	cfg, other := gridConfig(t), gridConfig(t)
+	runGrid(t, other)
+	cfg.DataParallelSize = 2
+	_, errs := job{cfg: func(proc int) train.Config {
+		c := cfg
+		if c.InitAdapter = other.OutputDir; proc == 1 {
+			c.InitAdapter = train.CheckpointPath(other.OutputDir, 1)
+		}
+		return c
+	}}.run(&recorder{})
+	if !errors.Is(errs[1], train.ErrProcessesDiffer) || errs[0] == nil {
+		t.Errorf("got errors %v and %v, want %v", errs[0], errs[1], train.ErrProcessesDiffer)
+	}
+}
+
+func TestGridMustBeOfAllProcesses(t *testing.T) {
+	cfg := gridConfig(t)
+	cfg.DataParallelSize = 2
+	_, err := train.Run(context.Background(), cfg, cpu.New(1), comm.Alone(), &recorder{})
+	if !errors.Is(err, train.ErrGrid) || !strings.Contains(fmt.Sprint(err), "data_parallel_size 2") {
+		t.Errorf("got error %v, want %v with data_parallel_size in it", err, train.ErrGrid)
+	}
+}
+
+// fragile is a Comm whose process dies when replicas first add up their gradients.
+type fragile struct{ comm.Comm }
+
+var errDead = errors.New("dead")
+
+func (f fragile) AllReduce(why comm.Purpose, op comm.Op, buf any) error {
+	if why == comm.Replicas {
+		return errDead
+	}
+	return f.Comm.AllReduce(why, op, buf)
+}
+
+func (f fragile) Split(color, key int) (comm.Comm, error) {
+	part, err := f.Comm.Split(color, key)
+	return fragile{part}, err
+}
+
+// Law: a process that dies ends the run on the others at once.
+func TestLostProcessEndsTheRun(t *testing.T) {
+	cfg := gridConfig(t)
+	cfg.DataParallelSize = 3
+	_, errs := job{
+		cfg: func(int) train.Config { return cfg },
+		world: func(proc int, c comm.Comm) comm.Comm {
+			if proc == 1 {
+				return fragile{c}
+			}
+			return c
+		},
+	}.run(&recorder{})
+	for proc, want := range []error{comm.ErrPeerLost, errDead, comm.ErrPeerLost} {
+		if !errors.Is(errs[proc], want) {
+			t.Errorf("process %d: got error %v, want %v", proc, errs[proc], want)
+		}
+	}
+}
