@@ -24,7 +24,8 @@ func launchCommand() *cli.Command {
 			"has said what is wrong, or after a signal to stop. When it has ended, whatever it started on " +
 			"this machine is ended too. Behind `bdlora train` in COMMAND, launch writes " +
 			resumeKey + "=" + train.ResumeAuto + ", so that every start goes on from the newest whole " +
-			"checkpoint, unless the settings say where from. launch ends with COMMAND's last exit code.",
+			"checkpoint, unless the settings say where from. launch ends with COMMAND's last exit code, or " +
+			"with 130 when it was stopped.",
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "max-restarts", Value: 3,
 				Usage: "`K` restarts in a row at most; a start that leaves a newer checkpoint counts anew"},

@@ -165,7 +165,9 @@ func TestLaunchPassesSignalsOnAndStops(t *testing.T) {
 		code         int
 	}{
 		{"saves and ends", `trap 'echo saved; exit 130' TERM`, syscall.SIGTERM, exitInterrupted},
-		{"ends by the signal", ``, syscall.SIGTERM, 143},
+		{"ends by the signal", ``, syscall.SIGTERM, exitInterrupted},
+		{"fails over it, as mpirun does", `trap 'exit 1' TERM`, syscall.SIGTERM, exitInterrupted},
+		{"is done in time", `trap 'exit 0' TERM`, syscall.SIGTERM, exitDone},
 		{"Ctrl-C", `trap 'echo saved; exit 130' INT`, syscall.SIGINT, exitInterrupted},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -207,8 +209,8 @@ func TestLaunchKillsAtTheThirdCtrlC(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond) // or they would be one
 	}
-	if r := ended(t, c, &out, &errs); r.code != 137 || starts(t, dir) != 1 {
-		t.Errorf("got exit code %d after %d starts, want 137 after 1\n%s", r.code, starts(t, dir), r.stderr)
+	if r := ended(t, c, &out, &errs); r.code != exitInterrupted || starts(t, dir) != 1 {
+		t.Errorf("got exit code %d after %d starts, want 130 after 1\n%s", r.code, starts(t, dir), r.stderr)
 	}
 }
 

@@ -44,17 +44,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Commands: []*cli.Command{
 			quickstartCommand(), trainCommand(), resumeCommand(), launchCommand(), evalCommand(), generateCommand(),
 			exportCommand(), convertCommand(), planCommand(), inspectCommand(), dataCommand(), benchCommand(),
+			distCommand(),
 		},
 		Action:         noCommand,
 		OnUsageError:   usageOf,
 		ExitErrHandler: func(*cli.Context, error) {}, // errors come back to run
 	}
-	for _, c := range app.Commands {
-		c.OnUsageError = usageOf
-		for _, sub := range c.Subcommands {
-			sub.OnUsageError = usageOf
-		}
-	}
+	returnUsageErrors(app.Commands)
 	err := app.RunContext(ctx, args)
 	if err == nil {
 		err = out.err
@@ -149,6 +145,14 @@ func required(c *cli.Context, names ...string) error {
 
 func usageOf(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 
+// returnUsageErrors has commands, and those below them, return mistakes in their flags.
+func returnUsageErrors(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = usageOf
+		returnUsageErrors(c.Subcommands)
+	}
+}
+
 // noCommand is what happens without a command, or with one that there is none of.
 func noCommand(c *cli.Context) error {
 	if c.Args().Len() == 0 {
@@ -162,7 +166,7 @@ func noSubcommand(c *cli.Context) error {
 	if c.Args().Len() == 0 {
 		return cli.ShowSubcommandHelp(c)
 	}
-	return usagef("no command %q; see bdlora %s --help", c.Args().First(), c.Command.Name)
+	return usagef("no command %q; see %s --help", c.Args().First(), c.Command.HelpName)
 }
 
 // hintFor is the next thing to type, where an error has one.

@@ -51,7 +51,7 @@ func (s *supervisor) run(ctx context.Context) error {
 			newest, failures = reached, 0
 		}
 		s.say("start %d ended after %v: %s%s", start, time.Since(began).Round(time.Second/10), end, checkpointed(reached))
-		if end.stopped && end.code == exitInterrupted {
+		if end.stopped {
 			return context.Canceled
 		}
 		if end.final() || failures == s.maxRestarts {
@@ -157,11 +157,11 @@ type ending struct {
 	explained bool // a bdlora process among its own has said what was wrong
 }
 
-// final reports whether another start would end the same way, or is not wanted.
+// final reports whether another start would end the same way.
 func (e ending) final() bool {
 	switch {
-	case e.stopped || e.hung:
-		return e.stopped
+	case e.hung:
+		return false
 	case e.code == exitFailed: // bdlora's, or the launcher's own: a node that it did not reach
 		return e.explained
 	}

@@ -92,3 +92,10 @@ const (
 	OpenMPI
 	MPICH // and those of its family: Intel's, MVAPICH, Cray's
 )
+
+// Library is what carries the calls between processes.
+type Library struct {
+	File    string // as it was loaded
+	ABI     string // which of several values for the same functions it has
+	Version string // what it calls itself
+}
