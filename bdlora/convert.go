@@ -1,6 +1,7 @@
 package bdlora
 
 import (
+	"errors"
 	"math"
 	"regexp"
 )
@@ -20,11 +21,11 @@ type Loss struct {
 // in each, the largest singular values of ΔW's part. There is a Loss for each module,
 // in their order.
 //
-// It is an error if blocks or rank do not fit, as in [NewPlan], and if numbers of a
-// module that cannot stay exact are not finite.
+// It is an error if blocks or rank do not fit, as in [NewPlan], if a does not hold all
+// of its shards, and if numbers of a module that cannot stay exact are not finite.
 func Convert(a *Adapter, blocks, rank int) (*Adapter, []Loss, error) {
 	exact, err := RecutPlan(a.Plan, blocks)
-	if err != nil {
+	if err := errors.Join(err, a.checkWhole()); err != nil {
 		return nil, nil, err
 	}
 	plan := exact

@@ -109,6 +109,8 @@ func TestConvertRefuses(t *testing.T) {
 	wantError(t, err, "lora_r: got 10, want a multiple of nblocks 4: 8 or 12")
 	_, _, err = bdlora.Convert(a, 3, 0)
 	wantError(t, err, "nblocks: 3 does not divide 8 heads")
+	_, _, err = bdlora.Convert(a.Part(0, 1), 4, 0)
+	wantError(t, err, "got 1 of the adapter's shards, want all 2")
 	a.Shards[1][0] = float32(math.NaN())
 	_, _, err = bdlora.Convert(a, 2, 4)
 	wantError(t, err, "model.layers.0.self_attn.q_proj: block 1: the factors have norm NaN")

@@ -62,6 +62,7 @@ type GraphConfig struct {
 	Dropout    float64 // probability of dropping an adapter's input
 	Recompute  bool    // keep no activations but each half-layer's input; cost: about a third more time
 	EvalTokens int     // the most that a micro-batch of Graph.Inference may have; 0 for none
+	Watch      Watch   // sees every Run; nil for none
 }
 
 // Graph computes the loss of a micro-batch and its gradients in the adapter: the
@@ -134,6 +135,7 @@ func newGraphParts(be kernels.Backend, a *arena, m *Model, plan *bdlora.Plan, c 
 	r := &room{arena: a, halves: 2 * m.Config.Layers, backward: true, recompute: c.Recompute}
 	p := newPass(be, r, m, c.Tokens, maxRank(plan), c.Dropout)
 	parts := &graphParts{pass: p, embed: m.vocabulary(m.embed), halves: newHalves(p, m, plan)}
+	p.watchAll(parts.halves, c.Watch)
 	parts.head = newHead(p, upload(be, m.norm), m.vocabulary(m.head), c.Tokens)
 	for i := range r.halves + 1 {
 		parts.inputs = append(parts.inputs, r.input(i).Alloc(c.Tokens*m.Config.Hidden))

@@ -43,8 +43,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
 			quickstartCommand(), trainCommand(), resumeCommand(), launchCommand(), evalCommand(), generateCommand(),
-			exportCommand(), convertCommand(), planCommand(), inspectCommand(), dataCommand(), benchCommand(),
-			distCommand(),
+			exportCommand(), convertCommand(), verifyCommand(), planCommand(), inspectCommand(), dataCommand(),
+			benchCommand(), distCommand(),
 		},
 		Action:         noCommand,
 		OnUsageError:   usageOf,
