@@ -40,28 +40,38 @@ func (h *attentionHalf) Name() string { return h.name }
 func (h *attentionHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	p := h.pass
 	x, y := p.matrix(xBuf, p.config.Hidden), p.matrix(yBuf, p.config.Hidden)
-	h.attend(x, params)
+	if err := h.attend(x, params); err != nil {
+		return err
+	}
 	_, _, _, a := h.views()
-	h.o.forward(p, a, params, y)
+	if err := h.o.forward(p, a, params, y); err != nil {
+		return err
+	}
 	return p.addResidual(y, x)
 }
 
 // attend fills the tape: everything up to the attention's output.
-func (h *attentionHalf) attend(x kernels.Matrix, params []kernels.Buf) {
+func (h *attentionHalf) attend(x kernels.Matrix, params []kernels.Buf) error {
 	p := h.pass
 	q, k, v, a := h.views()
-	h.project(q, k, v, x, params)
+	if err := h.project(q, k, v, x, params); err != nil {
+		return err
+	}
 	p.be.Attention(a, h.lse(), q, k, v, &p.attention)
+	return nil
 }
 
 // project computes q, k and v of the rows x, rotated to their positions.
-func (h *attentionHalf) project(q, k, v, x kernels.Matrix, params []kernels.Buf) {
+func (h *attentionHalf) project(q, k, v, x kernels.Matrix, params []kernels.Buf) error {
 	p := h.pass
 	n := p.matrix(p.scratch.norm, p.config.Hidden)
 	p.be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
-	h.qkv.forward(p, n, params, q, k, v)
+	if err := h.qkv.forward(p, n, params, q, k, v); err != nil {
+		return err
+	}
 	p.be.RoPE(q, p.positions, p.rotary, false)
 	p.be.RoPE(k, p.positions, p.rotary, false)
+	return nil
 }
 
 func (h *attentionHalf) views() (q, k, v, a kernels.Matrix) {
@@ -82,7 +92,9 @@ func (h *attentionHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	x, dy := p.matrix(xBuf, p.config.Hidden), p.matrix(dyBuf, p.config.Hidden)
 	q, k, v, a := h.views()
 	if h.recompute {
-		h.attend(x, params)
+		if err := h.attend(x, params); err != nil {
+			return err
+		}
 		h.o.compress(p, a, params)
 	}
 	da, dq := p.matrix(p.scratch.wide, a.Cols), p.matrix(p.scratch.dwide, q.Cols)

@@ -39,9 +39,9 @@ func (t *Trainable) plan() *bdlora.Plan {
 	return t.Plan
 }
 
-// maxRank is the largest rank of a group: of the modules of a half-layer that are
-// split alike, and so read one input.
-func maxRank(plan *bdlora.Plan) int {
+// maxRank is the most columns of h that one of so many processes makes for a group: for
+// the modules of a half-layer that are split alike, and so read one input.
+func maxRank(plan *bdlora.Plan, procs int) int {
 	type split struct {
 		layer    int
 		half     string
@@ -50,7 +50,7 @@ func maxRank(plan *bdlora.Plan) int {
 	ranks, largest := map[split]int{}, 0
 	for _, m := range plan.Modules {
 		s := split{m.Layer, m.Linear.Half(), m.Linear.Parallel}
-		ranks[s] += m.Rank
+		ranks[s] += m.A.Rows * plan.Shards() / procs
 		largest = max(largest, ranks[s])
 	}
 	return largest
@@ -133,7 +133,7 @@ func allocateGraph(be kernels.Backend, m *Model, plan *bdlora.Plan, c GraphConfi
 
 func newGraphParts(be kernels.Backend, a *arena, m *Model, plan *bdlora.Plan, c GraphConfig) *graphParts {
 	r := &room{arena: a, halves: 2 * m.Config.Layers, backward: true, recompute: c.Recompute}
-	p := newPass(be, r, m, c.Tokens, maxRank(plan), c.Dropout)
+	p := newPass(be, r, m, c.Tokens, maxRank(plan, m.Group().Procs()), c.Dropout)
 	parts := &graphParts{pass: p, embed: m.vocabulary(m.embed), halves: newHalves(p, m, plan)}
 	p.watchAll(parts.halves, c.Watch)
 	parts.head = newHead(p, upload(be, m.norm), m.vocabulary(m.head), c.Tokens)

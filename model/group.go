@@ -28,6 +28,7 @@ type group struct {
 	linears []linear
 	rank    int         // of all adapters together
 	h       kernels.Buf // [tokens, rank], kept for backward
+	between exchange    // between A and B, of adapters that are not BD-LoRA's
 
 	a, b    factors
 	addends []kernels.Addend
@@ -45,11 +46,15 @@ func newGroup(linears ...linear) group {
 }
 
 // forward computes ys, one of each linear, and h.
-func (g *group) forward(p *pass, x kernels.Matrix, params []kernels.Buf, ys ...kernels.Matrix) {
+func (g *group) forward(p *pass, x kernels.Matrix, params []kernels.Buf, ys ...kernels.Matrix) error {
 	g.compress(p, x, params)
+	if err := g.exchange(p); err != nil {
+		return err
+	}
 	for i := range g.linears {
 		p.be.Linear(ys[i], x, g.linears[i].weight, g.expand(p, i)...)
 	}
+	return nil
 }
 
 // compress computes h, the part of forward that backward needs.
@@ -64,7 +69,7 @@ func (g *group) compress(p *pass, x kernels.Matrix, params []kernels.Buf) {
 // expand is what the adapter of linear i makes of h, to be added to its y.
 func (g *group) expand(p *pass, i int) []kernels.Addend {
 	g.addends = g.addends[:0]
-	h := p.matrix(g.h, g.rank)
+	h := g.whole(p)
 	for _, b := range g.b.joined {
 		if b.linear == i {
 			g.addends = append(g.addends, kernels.Addend{
@@ -140,15 +145,16 @@ func (g *group) mask(p *pass, a factor) kernels.Dropout {
 func (g *group) collect(p *pass, params, dparams []kernels.Buf) {
 	g.a.reset()
 	g.b.reset()
-	low := columns{}
+	made, read := columns{}, columns{} // of h, by A and by B
 	for i := range g.linears {
 		l := &g.linears[i]
 		if l.adapter == nil {
 			continue
 		}
 		for shard := range params {
-			low = columns{low.to, low.to + l.adapter.A.Rows}
-			a, b := factor{linear: i, low: low}, factor{linear: i, low: low}
+			made = columns{made.to, made.to + l.adapter.A.Rows}
+			read = columns{read.to, read.to + l.adapter.B.Cols}
+			a, b := factor{linear: i, low: made}, factor{linear: i, low: read}
 			a.value, a.wide = l.in(params[shard], shard)
 			b.value, b.wide = l.out(params[shard], shard)
 			if dparams != nil {

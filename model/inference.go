@@ -46,7 +46,7 @@ func inferenceIn(a *arena, be kernels.Backend, m *Model, plan *bdlora.Plan, toke
 	r := &room{arena: a, halves: 2 * m.Config.Layers}
 	rank := 0
 	if plan != nil {
-		rank = maxRank(plan)
+		rank = maxRank(plan, m.Group().Procs())
 	}
 	inf := &Inference{be: be, model: m, most: tokens, embed: m.vocabulary(m.embed), pass: newPass(be, r, m, tokens, rank, 0)}
 	inf.head = newHead(inf.pass, upload(be, m.norm), m.vocabulary(m.head), rows)

@@ -55,7 +55,7 @@ func newHalves(p *pass, m *Model, plan *bdlora.Plan) []half {
 // group is one with memory for its h.
 func (p *pass) group(tape allocator, linears ...linear) group {
 	g := newGroup(linears...)
-	g.h = tape.Alloc(p.most * g.rank)
+	g.h, g.between = tape.Alloc(p.most*g.rank), p.newExchange(tape, linears)
 	return g
 }
 
@@ -70,7 +70,7 @@ func (m *Model) halfLinears(plan *bdlora.Plan, layer int, name string) (lin func
 	}
 	return func(proj string) linear {
 		path := name + "." + proj
-		l := linear{shards: shards, base: from, key: keyOf(fmt.Sprintf("%d.%s", layer, path))}
+		l := linear{shards: shards, firstShard: shards * m.Group().Proc(), base: from, key: keyOf(fmt.Sprintf("%d.%s", layer, path))}
 		l.weight, l.firstIn = m.linear(layer, m.Config.linear(path))
 		for i := range modules {
 			if modules[i].Linear.Name == path {

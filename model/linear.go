@@ -13,6 +13,8 @@ type linear struct {
 	firstIn int            // of all inputs, the first that the weight reads
 	base    int            // where the half-layer's params begin in a shard's buffer
 	key     uint64         // tells this linear's dropout from the others'
+
+	firstShard int // of the adapter's that are here, among all
 }
 
 // in is shard's A, and the columns of x that it reads.
@@ -24,6 +26,9 @@ func (l *linear) in(params kernels.Buf, shard int) (kernels.Matrix, columns) {
 // out is shard's B, and the columns of y that it adds to.
 func (l *linear) out(params kernels.Buf, shard int) (kernels.Matrix, columns) {
 	b := l.adapter.B
+	if sums(l.adapter) {
+		shard = l.firstShard
+	}
 	return l.view(params, b), shardColumns(shard, b.Rows, l.weight.Rows)
 }
 

@@ -36,20 +36,24 @@ func (h *mlpHalf) Name() string { return h.name }
 func (h *mlpHalf) Forward(yBuf, xBuf kernels.Buf, params []kernels.Buf) error {
 	p := h.pass
 	x, y := p.matrix(xBuf, p.config.Hidden), p.matrix(yBuf, p.config.Hidden)
-	h.project(x, params)
+	if err := h.project(x, params); err != nil {
+		return err
+	}
 	g, u, s := h.views()
 	p.be.SwiGLU(s, g, u)
-	h.down.forward(p, s, params, y)
+	if err := h.down.forward(p, s, params, y); err != nil {
+		return err
+	}
 	return p.addResidual(y, x)
 }
 
 // project fills the tape: gate and up.
-func (h *mlpHalf) project(x kernels.Matrix, params []kernels.Buf) {
+func (h *mlpHalf) project(x kernels.Matrix, params []kernels.Buf) error {
 	p := h.pass
 	n := p.matrix(p.scratch.norm, p.config.Hidden)
 	g, u, _ := h.views()
 	p.be.RMSNorm(n, p.inv(), x, h.norm, p.config.NormEps)
-	h.gateUp.forward(p, n, params, g, u)
+	return h.gateUp.forward(p, n, params, g, u)
 }
 
 func (h *mlpHalf) views() (g, u, s kernels.Matrix) {
@@ -63,7 +67,9 @@ func (h *mlpHalf) Backward(dxBuf kernels.Buf, dparams []kernels.Buf,
 	p, be := h.pass, h.pass.be
 	x, dy := p.matrix(xBuf, p.config.Hidden), p.matrix(dyBuf, p.config.Hidden)
 	if h.recompute {
-		h.project(x, params)
+		if err := h.project(x, params); err != nil {
+			return err
+		}
 	}
 	g, u, s := h.views()
 	ds := p.matrix(p.scratch.dwide, s.Cols)

@@ -66,10 +66,21 @@ func (m *Model) linear(layer int, l bdlora.Linear) (w *kernels.Weight, firstIn i
 	}
 	if l.Parallel == bdlora.ColumnParallel {
 		from, to := share(proc, procs, l.Out)
-		return w.RowRange(from, to), 0
+		return m.rows(w, from, to), 0
 	}
 	from, to := share(proc, procs, l.In)
+	if m.cut {
+		return w, from
+	}
 	return w.ColRange(from, to), from
+}
+
+// rows are rows [from, to) of a weight of the whole model, which are this process's.
+func (m *Model) rows(w *kernels.Weight, from, to int) *kernels.Weight {
+	if m.cut {
+		return w
+	}
+	return w.RowRange(from, to)
 }
 
 // vocabulary is this process's rows of the embedding or the head.
@@ -77,10 +88,10 @@ func (m *Model) vocabulary(w *kernels.Weight) vocabulary {
 	if m.Group().Procs() == 1 {
 		return vocabulary{Weight: w, all: w.Rows, most: w.Rows}
 	}
-	proc, procs := m.Group().Proc(), m.Group().Procs()
-	from, to := share(proc, procs, w.Rows)
+	proc, procs, all := m.Group().Proc(), m.Group().Procs(), m.Config.Vocab
+	from, to := share(proc, procs, all)
 	return vocabulary{
-		Weight: w.RowRange(from, to), first: int32(from), all: w.Rows, most: (w.Rows + procs - 1) / procs,
+		Weight: m.rows(w, from, to), first: int32(from), all: all, most: (all + procs - 1) / procs,
 	}
 }
 
@@ -165,6 +176,9 @@ func host(b kernels.Buf) any {
 
 // checkShards refuses an adapter of more or fewer shards than belong to this process.
 func (m *Model) checkShards(t *Trainable) error {
+	if err := checkTrainable(t.Plan); err != nil {
+		return err
+	}
 	shards, procs := t.Plan.Shards(), m.Group().Procs()
 	if shards%procs != 0 {
 		return fmt.Errorf("model: tensor_parallel_size: %d does not divide the adapter's %d shards", procs, shards)

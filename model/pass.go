@@ -96,7 +96,6 @@ type scratch struct {
 // newPass allocates for up to most rows. rank is the largest of a group of linears.
 func newPass(be kernels.Backend, r *room, m *Model, most, rank int, dropoutP float64) *pass {
 	c := m.Config.part(m.Group().Procs())
-	rank /= m.Group().Procs()
 	p := &pass{
 		be: be, procs: m.Group(), room: r, config: c, most: most,
 		rotary: c.RopeScaling.Rotary(c.HeadDim), dropout: dropout{p: dropoutP},

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"bdlora/bdlora"
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 )
 
 // NewRandom returns a model of c's shape with random float32 weights, for tests and
@@ -26,22 +28,39 @@ func NewRandomAs(c *Config, seed uint64, d BaseDtype) *Model {
 	return r.model()
 }
 
+// NewRandomPart is the part that a process of group has of a random model in bfloat16,
+// the only part that is ever in memory. The numbers are others for each process: for
+// measuring what larger models than fit into one take.
+//
+// It refuses a group as [Model.Join] does.
+func NewRandomPart(c *Config, seed uint64, group comm.Comm) (*Model, error) {
+	if err := (&Model{Config: c}).Join(group); err != nil {
+		return nil, err
+	}
+	r := random{config: c, seed: seed + uint64(group.Proc()), format: kernels.FormatBF16, base: BaseAuto, group: group}
+	m := r.model()
+	m.cut, m.group = true, group
+	return m, nil
+}
+
 // random draws a model.
 type random struct {
 	config *Config
 	seed   uint64
 	format kernels.Format // FormatF32 or FormatBF16
 	base   BaseDtype
-	spare  []uint16 // what a linear is drawn into that is then quantised
+	group  comm.Comm // that shares the model; nil if nobody does
+	spare  []uint16  // what a linear is drawn into that is then quantised
 }
 
 func (r *random) model() *Model {
 	c := r.config
 	m := &Model{Config: c, base: r.base, norm: r.gains("model.norm.weight")}
-	m.embed = r.matrix("model.embed_tokens.weight", c.Vocab, c.Hidden)
+	vocabulary := r.share(c.Vocab)
+	m.embed = r.matrix("model.embed_tokens.weight", vocabulary, c.Hidden)
 	m.head = m.embed
 	if !c.TiedHead {
-		m.head = r.matrix("lm_head.weight", c.Vocab, c.Hidden)
+		m.head = r.matrix("lm_head.weight", vocabulary, c.Hidden)
 	}
 	for l := range c.Layers {
 		path := fmt.Sprintf("model.layers.%d.", l)
@@ -49,11 +68,24 @@ func (r *random) model() *Model {
 		w.inputNorm = r.gains(path + "input_layernorm.weight")
 		w.postAttentionNorm = r.gains(path + "post_attention_layernorm.weight")
 		for _, lin := range c.Linears() {
-			w.linears[lin.Name] = r.linear(path+lin.Name+".weight", lin.Out, lin.In)
+			out, in := r.share(lin.Out), lin.In
+			if lin.Parallel == bdlora.RowParallel {
+				out, in = lin.Out, r.share(lin.In)
+			}
+			w.linears[lin.Name] = r.linear(path+lin.Name+".weight", out, in)
 		}
 		m.layers = append(m.layers, w)
 	}
 	return m
+}
+
+// share is how many of n rows or columns are this process's.
+func (r *random) share(n int) int {
+	if r.group == nil {
+		return n
+	}
+	from, to := share(r.group.Proc(), r.group.Procs(), n)
+	return to - from
 }
 
 func (r *random) gains(name string) []float32 {

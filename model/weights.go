@@ -26,6 +26,7 @@ type Model struct {
 
 	base      BaseDtype          // see HoldAs
 	group     comm.Comm          // see Join; nil if m is whole
+	cut       bool               // the matrices are but this process's part
 	quantized *safetensors.Model // the linears, if they are mapped from a cache
 }
 

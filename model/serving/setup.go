@@ -128,7 +128,8 @@ func (s Setup) Calls(step Step) []Call {
 	}
 	rows, layers := int64(step.rows()), s.Config.Layers
 	base, h := rows*int64(s.Config.Hidden*s.Widths.Base), rows*int64(s.Rank*s.Widths.Exchange)
-	logits := int64(step.Sequences) * int64(s.Config.Vocab*s.Widths.Base)
+	vocabulary := (s.Config.Vocab + s.Shards - 1) / s.Shards * s.Shards // shards of one size are gathered
+	logits := int64(step.Sequences) * int64(vocabulary*s.Widths.Base)
 	calls := []Call{{comm.Base, comm.AllReduce, base, 2*layers + 1}, {comm.Base, comm.AllGather, logits, 1}}
 	if s.Way != SLoRA {
 		return calls
