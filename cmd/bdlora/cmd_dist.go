@@ -6,7 +6,7 @@ func distCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "dist",
 		Usage:       "train with many processes: commands for launchers",
-		Subcommands: []*cli.Command{distManifestCommand()},
+		Subcommands: []*cli.Command{distCheckCommand(), distManifestCommand()},
 		Action:      noSubcommand,
 	}
 }

@@ -16,14 +16,16 @@ import (
 
 	"bdlora/bdlora"
 	"bdlora/data"
+	"bdlora/kernels/comm"
 	"bdlora/train"
 )
 
 // What bdlora tells its caller.
 const (
 	exitDone        = 0
-	exitFailed      = 1 // the input or the run was wrong
-	exitUsage       = 2 // the command line was
+	exitFailed      = 1  // the input or the run was wrong
+	exitUsage       = 2  // the command line was
+	exitLost        = 75 // a process of the job is lost: start it again
 	exitInterrupted = 130
 )
 
@@ -61,6 +63,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if errors.Is(err, context.Canceled) {
 		return exitInterrupted
 	}
+	if said(err) {
+		return exitFailed
+	}
 	fmt.Fprintln(stderr, "bdlora:", strings.TrimPrefix(err.Error(), "bdlora: ")) // a package has that name too
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
@@ -71,6 +76,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitUsage
 	case errors.As(err, &ended):
 		return ended.end.code
+	case errors.Is(err, comm.ErrPeerLost):
+		return exitLost
 	}
 	return exitFailed
 }
@@ -180,6 +187,14 @@ func hintFor(err error) string {
 		return "start anew with init_adapter=CHECKPOINT, a smaller learning_rate and another output_dir"
 	case errors.Is(err, data.ErrRowTooLong):
 		return "raise max_length, or set excess_length_strategy to drop or truncate"
+	case errors.Is(err, errWithoutMPI):
+		return "go build -tags mpi ./cmd/bdlora"
+	case errors.Is(err, comm.ErrNoLibrary):
+		return "on Debian: apt-get install openmpi-bin libopenmpi3; elsewhere name its file in " + mpiLibraryVariable
+	case errors.Is(err, comm.ErrOtherLauncher):
+		return "name the file of the launcher's library in " + mpiLibraryVariable + ", or use the launcher of this library"
+	case errors.Is(err, errOtherWorld):
+		return "a launcher starts the processes: mpirun -n N bdlora …; `bdlora dist manifest` writes the whole command"
 	case errors.Is(err, bdlora.ErrNoAdapter):
 		return "`bdlora inspect DIR` says what a folder holds"
 	}

@@ -3,7 +3,10 @@
 // cost.
 package comm
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Comm is one process's end of a group of processes, or of goroutines that stand for
 // some ([NewLocal]).
@@ -99,3 +102,12 @@ type Library struct {
 	ABI     string // which of several values for the same functions it has
 	Version string // what it calls itself
 }
+
+// What can be wrong with the library.
+var (
+	// ErrNoLibrary is that there is none to load.
+	ErrNoLibrary = errors.New("no library")
+	// ErrOtherLauncher is that the library sees another number of processes than the
+	// launcher has started: each would compute alone.
+	ErrOtherLauncher = errors.New("the library is not the launcher's")
+)

@@ -3,6 +3,7 @@
 package mpi_test
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"syscall"
@@ -138,7 +139,7 @@ func TestTheLibraryOfAnotherLauncherIsRefused(t *testing.T) {
 		if code == 0 {
 			t.Error("exit code 0, want an error")
 		}
-		expectIn(t, output, "got 1 processes, want the 2 of the launcher")
+		expectIn(t, output, "number of processes is 1, want the 2 that were started: the library is not the launcher's")
 	})
 }
 
@@ -179,7 +180,7 @@ func TestAbortEndsAllProcesses(t *testing.T) {
 func TestWithoutALibraryTheErrorNamesTheFiles(t *testing.T) {
 	const file = "/nowhere/libmpi.so"
 	_, err := mpi.Open(comm.Options{Library: file, Lost: func(error) {}})
-	if err == nil || !strings.Contains(err.Error(), file) {
+	if !errors.Is(err, comm.ErrNoLibrary) || !strings.Contains(err.Error(), file) {
 		t.Errorf("got %v, want %s in it", err, file)
 	}
 	if _, err := mpi.Open(comm.Options{}); err == nil || !strings.Contains(err.Error(), "Lost") {

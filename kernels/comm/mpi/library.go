@@ -75,7 +75,7 @@ func load(options comm.Options) (*library, error) {
 		}
 		errs = append(errs, err)
 	}
-	return nil, fmt.Errorf("mpi: no library, of %s: %w", strings.Join(files, ", "), errors.Join(errs...))
+	return nil, fmt.Errorf("mpi: %w, want one of %s:\n%w", comm.ErrNoLibrary, strings.Join(files, ", "), errors.Join(errs...))
 }
 
 // candidates are the files that libraries have, those of the launcher first.

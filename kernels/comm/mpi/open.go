@@ -61,8 +61,8 @@ func Open(options comm.Options) (*World, error) {
 		return nil, err
 	}
 	if procs := world.Procs(); options.Procs != 0 && procs != options.Procs {
-		return nil, errors.Join(fmt.Errorf("mpi: %s (%s): got %d processes, want the %d of the launcher, whose library it is not",
-			lib.File, lib.Version, procs, options.Procs), lib.passed)
+		return nil, errors.Join(fmt.Errorf("mpi: %s (%s): number of processes is %d, want the %d that were started: %w",
+			lib.File, lib.Version, procs, options.Procs, comm.ErrOtherLauncher), lib.passed)
 	}
 	for proc := range world.members {
 		world.members[proc] = proc

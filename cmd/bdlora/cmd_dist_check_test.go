@@ -1,0 +1,82 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"bdlora/kernels/comm"
+)
+
+// jobOf is a set-up of processes on hosts, seen by one that stands for all.
+func jobOf(shards, replicas int, processes ...member) *setup {
+	procs := comm.NewLocal(len(processes))
+	return &setup{world: &world{Comm: procs[0], processes: processes}, shards: shards, replicas: replicas}
+}
+
+// on is a process on a host of 8 cores.
+func on(host string, threads int, cores ...int) member {
+	return member{Host: host, HostCores: 8, Cores: cores, Threads: threads}
+}
+
+// expectProblems compares what a check has found.
+func expectProblems(t *testing.T, name string, s *setup, wants ...string) {
+	t.Helper()
+	ok := len(s.problems) == len(wants)
+	for _, want := range wants {
+		ok = ok && slices.ContainsFunc(s.problems, func(p problem) bool {
+			return strings.Contains(p.what, want) && p.hint != ""
+		})
+	}
+	if !ok {
+		t.Errorf("%s: got %q, want %q with hints", name, s.problems, wants)
+	}
+}
+
+func TestDistCheckComparesTheGrid(t *testing.T) {
+	a, b := on("a", 1, 0, 1), on("b", 1, 0, 1)
+	for name, c := range map[string]struct {
+		shards, replicas int
+		processes        []member
+		wants            []string
+	}{
+		"not asked":                {0, 0, []member{a, b}, nil},
+		"fits":                     {2, 2, []member{a, a, b, b}, nil},
+		"replicas alone":           {0, 2, []member{a, b}, nil},
+		"too few":                  {2, 2, []member{a, a}, []string{"the grid of 2 shards × 2 replicas has 4 places, the job 2 processes"}},
+		"too many":                 {2, 0, []member{a, a, a}, []string{"has 2 places, the job 3"}},
+		"a model across two hosts": {2, 2, []member{a, b, b, b}, []string{"processes 0 to 1 share a model but no host"}},
+	} {
+		s := jobOf(c.shards, c.replicas, c.processes...)
+		s.checkGrid()
+		expectProblems(t, name, s, c.wants...)
+	}
+}
+
+func TestDistCheckComparesThreadsAndCores(t *testing.T) {
+	for name, c := range map[string]struct {
+		given     bool
+		processes []member
+		wants     []string
+	}{
+		"fits":           {false, []member{on("a", 4, 0, 1, 2, 3), on("a", 4, 4, 5, 6, 7)}, nil},
+		"shared cores":   {false, []member{on("a", 2, 0, 1, 2, 3), on("a", 2, 0, 1, 2, 3)}, nil},
+		"bound to one":   {false, []member{on("a", 1, 3), on("a", 1, 4)}, []string{"process 0 is bound to core 3, one of 8 on a for 2", "process 1"}},
+		"one is wanted":  {true, []member{on("a", 1, 3), on("a", 1, 4)}, nil},
+		"more than has":  {true, []member{on("a", 2, 3)}, []string{"process 0 has 2 threads, and is bound to cores 3", "host a has 2 threads on 1 cores"}},
+		"oversubscribed": {true, []member{on("a", 2, 0, 1, 2), on("a", 2, 0, 1, 2), on("b", 2, 0, 1)}, []string{"host a has 4 threads on 3 cores"}},
+	} {
+		s := jobOf(0, 0, c.processes...)
+		s.threadsGiven = c.given
+		s.checkCores()
+		expectProblems(t, name, s, c.wants...)
+	}
+}
+
+func TestDistCheckRefusesWrongFlags(t *testing.T) {
+	for _, args := range [][]string{{"--threads", "-1"}, {"--tensor_parallel_size", "-2"}, {"--timeout", "0s"}, {"argument"}} {
+		if r := bdloraWith("", append([]string{"dist", "check"}, args...)...); r.code != exitUsage {
+			t.Errorf("%q: exit code %d, want %d\n%s", args, r.code, exitUsage, r.stderr)
+		}
+	}
+}
