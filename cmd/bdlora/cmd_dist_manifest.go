@@ -164,7 +164,6 @@ func (m manifest) Launcher() []string {
 		"bdlora", "launch", "--max-restarts", "0", "--",
 		"mpirun", "-n", fmt.Sprint(m.Procs()), "--hostfile", "/etc/mpi/hostfile",
 		"--map-by", fmt.Sprintf("ppr:%d:node", m.ProcsPerNode()), "--bind-to", "none", "--wdir", podDataDir,
-		"--mca", "odls_base_sigkill_timeout", "30",
 	}, m.Train()...)
 }
 

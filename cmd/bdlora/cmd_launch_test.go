@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,6 +192,36 @@ func TestLaunchPassesSignalsOnAndStops(t *testing.T) {
 				t.Errorf("got standard output %q", r.stdout)
 			}
 		})
+	}
+}
+
+// Law: where a launcher keeps trainings in groups of their own, as mpirun does, the
+// first signal to stop goes to them, and they have all the time they need.
+func TestLaunchStopsTrainingsBeforeTheirLauncher(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("finds processes in other groups on Linux only")
+	}
+	dir := t.TempDir()
+	// The first script is the launcher, and starts itself as the training.
+	c := launched(t, dir, `if [ $START = 2 ]; then
+	trap 'sleep 0.3; echo saved; exit 130' TERM
+	touch $DIR/ready
+	while :; do sleep 0.01; done
+fi
+trap 'echo told the launcher' TERM
+setsid $0 & training=$!
+wait $training`)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, filepath.Join(dir, "ready"))
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if r := ended(t, c, &out, &errs); r.code != exitInterrupted || r.stdout != "saved\n" {
+		t.Errorf("got exit code %d and %q, want 130 and what the training says\n%s", r.code, r.stdout, r.stderr)
 	}
 }
 

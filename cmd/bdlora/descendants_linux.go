@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/process"
@@ -30,6 +32,22 @@ func descendants() []int {
 		}
 	}
 	return all
+}
+
+// signalTrainings sends sig to processes of bdlora that a launcher keeps in groups of
+// their own, and reports whether there are any on this machine. One that stops has all
+// of its job stop at the same step and save it; mpirun would give them a second.
+func signalTrainings(leader int, sig os.Signal) (any bool) {
+	for _, pid := range descendants() {
+		name, err := (&process.Process{Pid: int32(pid)}).Name()
+		if err != nil || !strings.HasPrefix(name, "bdlora") {
+			continue
+		}
+		if group, err := unix.Getpgid(pid); err == nil && group != leader {
+			any = unix.Kill(pid, sig.(syscall.Signal)) == nil || any
+		}
+	}
+	return any
 }
 
 func killDescendants() {

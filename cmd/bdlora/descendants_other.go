@@ -2,8 +2,12 @@
 
 package main
 
-// Where orphans cannot be adopted, what a command leaves outside its process group is
-// left to itself: the processes of mpirun end when they lose it.
+import "os"
+
+// Where orphans cannot be adopted, what a command has outside its process group is left
+// to itself: the processes of mpirun end when they lose it.
+
+func signalTrainings(int, os.Signal) bool { return false }
 
 func adoptOrphans() error { return nil }
 

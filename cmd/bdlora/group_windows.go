@@ -19,6 +19,9 @@ func isStop(os.Signal) bool { return true }
 // adoptOrphans has nothing to do: a job object holds all that a command has started.
 func adoptOrphans() error { return nil }
 
+// signalTrainings has nothing to do: Ctrl-Break reaches all of a process group.
+func signalTrainings(uint32, os.Signal) bool { return false }
+
 // processGroup is a command with what it has started.
 type processGroup struct {
 	leader uint32

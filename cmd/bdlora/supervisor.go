@@ -131,7 +131,9 @@ func (s *supervisor) follow(group *processGroup, ended, reported <-chan struct{}
 			if isStop(sig) {
 				stops++
 			}
-			group.signal(sig)
+			if stops != 1 || !signalTrainings(group.leader, sig) {
+				group.signal(sig)
+			}
 			if stops == 3 {
 				s.say("the third signal to stop: killing all processes")
 				group.kill()
