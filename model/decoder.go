@@ -44,32 +44,40 @@ func NewDecoder(be kernels.Backend, m *Model, t *Trainable, c DecoderConfig) *De
 	return d
 }
 
-// Begin makes prompt the beginning of so many sequences, by one pass of one of them, and
-// returns the logits of its last token.
+// Begin makes prompt the beginning of a single sequence, and returns the logits of its
+// last token.
 //
-// It refuses a prompt, or a number of sequences, that there is no room for.
-func (d *Decoder) Begin(ctx context.Context, prompt []int32, sequences int) ([]float32, error) {
-	if len(prompt) == 0 || len(prompt) > d.config.Tokens || sequences < 1 || sequences > d.config.Sequences {
-		return nil, fmt.Errorf("model: %d sequences from a prompt of %d tokens, want 1 to %d of 1 to %d",
-			sequences, len(prompt), d.config.Sequences, d.config.Tokens)
+// It refuses a prompt that there is no room for.
+func (d *Decoder) Begin(ctx context.Context, prompt []int32) ([]float32, error) {
+	if len(prompt) == 0 || len(prompt) > d.config.Tokens {
+		return nil, fmt.Errorf("model: a prompt of %d tokens, want 1 to %d", len(prompt), d.config.Tokens)
 	}
 	if err := d.inf.model.Config.checkTokens(prompt); err != nil {
 		return nil, err
 	}
-	d.begin(1)
-	logits, err := d.feed(ctx, prompt)
-	if err != nil {
-		return nil, err
+	d.sequences, d.past = 1, 0
+	return d.feed(ctx, prompt)
+}
+
+// Fork goes on with so many sequences that all begin with the first tokens of the first
+// one.
+//
+// It refuses more sequences than there is room for, and more tokens than the first has.
+func (d *Decoder) Fork(sequences, tokens int) error {
+	if sequences < 1 || sequences > d.config.Sequences || tokens < 1 || tokens > d.past {
+		return fmt.Errorf("model: %d sequences from %d tokens, want 1 to %d from 1 to %d",
+			sequences, tokens, d.config.Sequences, d.past)
 	}
-	d.sequences = sequences
+	d.sequences, d.past = sequences, tokens
 	width := d.inf.pass.config.KVHeads * d.inf.pass.config.HeadDim
+	rows := func(cached kernels.Buf) kernels.Matrix { return kernels.NewMatrix(cached, tokens, width) }
 	for _, layer := range d.caches {
 		for _, cache := range layer[1:sequences] {
-			d.inf.be.Copy(kernels.NewMatrix(cache.k, d.past, width), kernels.NewMatrix(layer[0].k, d.past, width))
-			d.inf.be.Copy(kernels.NewMatrix(cache.v, d.past, width), kernels.NewMatrix(layer[0].v, d.past, width))
+			d.inf.be.Copy(rows(cache.k), rows(layer[0].k))
+			d.inf.be.Copy(rows(cache.v), rows(layer[0].v))
 		}
 	}
-	return logits, nil
+	return nil
 }
 
 // Step puts a token behind each of the sequences and returns the logits of what follows
@@ -91,9 +99,6 @@ func (d *Decoder) Step(tokens []int32) ([]float32, error) {
 	}
 	return d.inf.logits(x, 0, len(tokens))
 }
-
-// begin forgets what is cached.
-func (d *Decoder) begin(sequences int) { d.sequences, d.past = sequences, 0 }
 
 // feed sends tokens of a single sequence through the model behind what is cached, and
 // returns the logits of the last one.

@@ -25,8 +25,11 @@ func TestDecoderContinuesEachSequenceAlone(t *testing.T) {
 	d := model.NewDecoder(be, m, adapter, model.DecoderConfig{Sequences: 3, Tokens: 8, PassTokens: 4})
 
 	prompt := []int32{1, 2, 3, 4, 5, 6}
-	first, err := d.Begin(context.Background(), prompt, 3)
+	first, err := d.Begin(context.Background(), prompt)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Fork(3, len(prompt)); err != nil {
 		t.Fatal(err)
 	}
 	sequences := [][]int32{slices.Clone(prompt), slices.Clone(prompt), slices.Clone(prompt)}
@@ -41,6 +44,15 @@ func TestDecoderContinuesEachSequenceAlone(t *testing.T) {
 		}
 		checkLast(t, m, adapter, got, sequences)
 	}
+
+	if err := d.Fork(2, 4); err != nil { // back to a part of the prompt
+		t.Fatal(err)
+	}
+	got, err := d.Step([]int32{9, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkLast(t, m, adapter, got, [][]int32{{1, 2, 3, 4, 9}, {1, 2, 3, 4, 1}})
 }
 
 // checkLast compares logits with those of the last token of each sequence.
@@ -61,15 +73,20 @@ func checkLast(t *testing.T, m *model.Model, adapter *model.Trainable, got []flo
 func TestDecoderRefusesWhatItHasNoRoomFor(t *testing.T) {
 	d := model.NewDecoder(cpu.New(1), model.NewRandom(&split, 5), nil, model.DecoderConfig{Sequences: 2, Tokens: 3, PassTokens: 3})
 	ctx := context.Background()
-	for _, begin := range []struct {
-		prompt    []int32
-		sequences int
-	}{{nil, 1}, {[]int32{1, 2, 3, 4}, 1}, {[]int32{1}, 0}, {[]int32{1}, 3}, {[]int32{99}, 1}} {
-		if _, err := d.Begin(ctx, begin.prompt, begin.sequences); err == nil {
-			t.Errorf("%d sequences from %v: got no error, want one", begin.sequences, begin.prompt)
+	for _, prompt := range [][]int32{nil, {1, 2, 3, 4}, {99}} {
+		if _, err := d.Begin(ctx, prompt); err == nil {
+			t.Errorf("prompt %v: got no error, want one", prompt)
 		}
 	}
-	if _, err := d.Begin(ctx, []int32{1, 2}, 2); err != nil {
+	if _, err := d.Begin(ctx, []int32{1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	for _, fork := range [][2]int{{0, 1}, {3, 1}, {1, 0}, {1, 3}} {
+		if err := d.Fork(fork[0], fork[1]); err == nil {
+			t.Errorf("%d sequences from %d tokens: got no error, want one", fork[0], fork[1])
+		}
+	}
+	if err := d.Fork(2, 2); err != nil {
 		t.Fatal(err)
 	}
 	for _, tokens := range [][]int32{{1}, {1, 2, 3}, {1, 99}} {

@@ -33,18 +33,19 @@ type GenerateConfig struct {
 // at a stop token, after MaxNewTokens, when ctx ends (whose error it returns), or
 // when emit returns an error, which it returns.
 func (g *Generator) Generate(ctx context.Context, prompt []int32, c GenerateConfig, emit func(int32) error) error {
-	if most := g.decoder.config.Tokens; len(prompt) == 0 || len(prompt)+c.MaxNewTokens > most {
+	d := g.decoder
+	if most := d.config.Tokens; len(prompt) == 0 || len(prompt)+c.MaxNewTokens > most {
 		return fmt.Errorf("model: a prompt of %d tokens and %d new ones, want 1 or more and together at most %d",
 			len(prompt), c.MaxNewTokens, most)
 	}
-	if err := g.decoder.inf.model.Config.checkTokens(prompt); err != nil {
+	if err := d.inf.model.Config.checkTokens(prompt); err != nil {
 		return err
 	}
-	g.decoder.begin(1)
+	d.sequences, d.past = 1, 0
 	sampler := newSampler(c.Sampling)
 	next := prompt
 	for range c.MaxNewTokens {
-		logits, err := g.decoder.feed(ctx, next)
+		logits, err := d.feed(ctx, next)
 		if err != nil {
 			return err
 		}

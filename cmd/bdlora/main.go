@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Commands: []*cli.Command{
 			quickstartCommand(), trainCommand(), resumeCommand(), launchCommand(), evalCommand(), generateCommand(),
 			exportCommand(), convertCommand(), verifyCommand(), planCommand(), inspectCommand(), dataCommand(),
-			benchCommand(), distCommand(),
+			benchCommand(), serveBenchCommand(), distCommand(),
 		},
 		Action:         noCommand,
 		OnUsageError:   usageOf,

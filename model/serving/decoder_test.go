@@ -40,8 +40,11 @@ func answer(be kernels.Backend, group comm.Comm, s serving.Setup) ([][]float32, 
 		return nil, err
 	}
 	d := serving.NewDecoder(be, m, s, model.DecoderConfig{Sequences: sequences, Tokens: 16, PassTokens: 16}, 7)
-	logits, err := d.Begin(context.Background(), prompt, sequences)
+	logits, err := d.Begin(context.Background(), prompt)
 	all := [][]float32{logits}
+	if err == nil {
+		err = d.Fork(sequences, len(prompt))
+	}
 	for _, tokens := range [][]int32{{3, 14, 15}, {9, 2, 6}} {
 		if err == nil {
 			logits, err = d.Step(tokens)

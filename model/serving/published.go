@@ -1,5 +1,11 @@
 package serving
 
+import (
+	"math"
+
+	"bdlora/model"
+)
+
 // A100 is an NVIDIA A100 of 80 GB at the rates of its data sheet: 2.0 TB/s of memory,
 // 312 TFLOP/s in bfloat16. Real kernels reach less of both. An adapter's product takes
 // 5 µs beside them, the lower of the 5 to 10 µs for which a GPU waits between the two
@@ -35,6 +41,29 @@ type Claim struct {
 	RankFactor int     // BD-LoRA's rank, in ranks of S-LoRA
 	Params     float64 // BD-LoRA's parameters, in those of S-LoRA
 	SpeedUp    float64
+}
+
+// UpTo is the least and the most that [PredictRequest] makes of a claim on eight A100
+// with that link: for 1 to 64 sequences that share an adapter or have one each, of rank
+// 16 or 64 with S-LoRA, 128 new tokens on prompts of 512.
+func (c Claim) UpTo(link Link) (least, most float64, err error) {
+	config, err := model.Shape(c.Shape)
+	if err != nil {
+		return 0, 0, err
+	}
+	least = math.Inf(1)
+	for _, sequences := range []int{1, 4, 16, 64} {
+		for _, rank := range []int{16, 64} {
+			for _, adapters := range []int{1, sequences} {
+				plain := Setup{config, 8, SLoRA, config.Linears(), rank, adapters, VLLM()}
+				blocks := Setup{config, 8, BDLoRA, config.Linears(), c.RankFactor * rank, adapters, VLLM()}
+				r := Request{Sequences: sequences, PromptTokens: 512, NewTokens: 128}
+				speedUp := PredictRequest(plain, r, A100(), link).Total() / PredictRequest(blocks, r, A100(), link).Total()
+				least, most = math.Min(least, speedUp), math.Max(most, speedUp)
+			}
+		}
+	}
+	return least, most, nil
 }
 
 // Claims are the four of the abstract.

@@ -116,32 +116,46 @@ type Call struct {
 	Count   int
 }
 
-// Calls are the collectives of a step. Those of the base model are two all-reduces a
-// layer, one behind the embedding, and the gathering of the last tokens' logits.
-// Those of S-LoRA, whose linears of one input share theirs:
+// LayerCalls are the collectives of a step in each layer. Those of the base model are
+// two all-reduces of rows·hidden numbers. Those of S-LoRA, whose linears of one input
+// share theirs:
 //
 //	q, k, v    all-gather [rows, 3·rank]       o       all-reduce [rows, rank]
 //	gate, up   all-gather [rows, 2·rank]       down    all-reduce [rows, rank]
-func (s Setup) Calls(step Step) []Call {
+func (s Setup) LayerCalls(step Step) []Call {
 	if s.Shards == 1 {
 		return nil
 	}
-	rows, layers := int64(step.rows()), s.Config.Layers
-	base, h := rows*int64(s.Config.Hidden*s.Widths.Base), rows*int64(s.Rank*s.Widths.Exchange)
-	vocabulary := (s.Config.Vocab + s.Shards - 1) / s.Shards * s.Shards // shards of one size are gathered
-	logits := int64(step.Sequences) * int64(vocabulary*s.Widths.Base)
-	calls := []Call{{comm.Base, comm.AllReduce, base, 2*layers + 1}, {comm.Base, comm.AllGather, logits, 1}}
+	rows := int64(step.rows())
+	calls := []Call{{comm.Base, comm.AllReduce, rows * int64(s.Config.Hidden*s.Widths.Base), 2}}
 	if s.Way != SLoRA {
 		return calls
 	}
 	for _, in := range s.inputs() {
-		call := Call{comm.Adapter, comm.AllReduce, int64(in.linears) * h, layers}
+		call := Call{comm.Adapter, comm.AllReduce, rows * int64(in.linears*s.Rank*s.Widths.Exchange), 1}
 		if in.parallel == bdlora.ColumnParallel {
 			call.Kind = comm.AllGather
 		}
 		calls = append(calls, call)
 	}
 	return calls
+}
+
+// Calls are all the collectives of a step: those of every layer, an all-reduce behind
+// the embedding, and the gathering of the last tokens' logits.
+func (s Setup) Calls(step Step) []Call {
+	calls := s.LayerCalls(step)
+	if len(calls) == 0 {
+		return nil
+	}
+	embedding := calls[0]
+	embedding.Count = 1
+	for i := range calls {
+		calls[i].Count *= s.Config.Layers
+	}
+	vocabulary := (s.Config.Vocab + s.Shards - 1) / s.Shards * s.Shards // shards of one size are gathered
+	logits := int64(step.Sequences) * int64(vocabulary*s.Widths.Base)
+	return append(calls, embedding, Call{comm.Base, comm.AllGather, logits, 1})
 }
 
 // WireBytes is what a process sends in each of these collectives by a ring: (N−1)/N of

@@ -1,6 +1,10 @@
 package serving
 
-import "bdlora/bdlora"
+import (
+	"fmt"
+
+	"bdlora/bdlora"
+)
 
 // Way is a way of serving an adapter on a tensor-parallel model. Shard i of N holds of
 // an adapter of rank r
@@ -37,6 +41,17 @@ func (w Way) String() string { return [...]string{"none", "S-LoRA", "NFS-LoRA", 
 
 // MarshalText makes a Way its name in JSON.
 func (w Way) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (w *Way) UnmarshalText(text []byte) error {
+	for _, way := range Ways() {
+		if way.String() == string(text) {
+			*w = way
+			return nil
+		}
+	}
+	return fmt.Errorf("serving: way is %q, want one of %v", text, Ways())
+}
 
 // factors are the rows and columns of a shard's A and B.
 func (w Way) factors(l bdlora.Linear, rank, shards int) (a, b [2]int) {
