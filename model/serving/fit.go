@@ -1,7 +1,6 @@
 package serving
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -41,10 +40,14 @@ func FitLine(samples []Timed[float64]) (Line, error) {
 
 // FitMachine is the Machine with the least squares of relative errors to the measured
 // times of some work. Which of the samples are bound by reading and which by computing
-// is settled in turns with the rates.
+// is settled in turns with the rates. Where noise would make any of its numbers negative,
+// a product costs nothing but its bytes and operations.
 //
-// It refuses samples that do not tell its numbers apart.
+// It refuses to do so without samples.
 func FitMachine(samples []Timed[Work]) (Machine, error) {
+	if len(samples) == 0 {
+		return Machine{}, fmt.Errorf("serving: no measured steps, want some to fit a machine to")
+	}
 	m := Machine{ReadRate: 1, FlopRate: 1}
 	for _, s := range samples { // the rates that were reached at least
 		m.ReadRate = math.Max(m.ReadRate, s.Of.Bytes/s.Seconds)
@@ -77,15 +80,12 @@ func (m Machine) refit(samples []Timed[Work]) (Machine, error) {
 		used[bound], used[product] = true, used[product] || s.Of.Products > 0
 	}
 	x, err := solve(design, ones, used)
-	if err == nil && x[product] < 0 {
+	if used[product] && (err != nil || slices.Min(x[:]) < 0) { // then times do not show what a product costs
 		used[product] = false
 		x, err = solve(design, ones, used)
 	}
-	if err == nil && (x[read] < 0 || x[compute] < 0) {
-		err = errors.New("a rate would be negative")
-	}
 	if err != nil {
-		return m, fmt.Errorf("serving: %d measured steps do not tell a machine's rates apart: %w", len(samples), err)
+		return m, fmt.Errorf("serving: a machine by %d measured steps: %w", len(samples), err)
 	}
 	if used[read] {
 		m.ReadRate = 1 / x[read]

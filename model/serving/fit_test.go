@@ -2,6 +2,7 @@ package serving_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"bdlora/model/serving"
@@ -56,6 +57,28 @@ func TestFitMachineFindsTheMachine(t *testing.T) {
 	near(t, "read rate", got.ReadRate, want.ReadRate, 1e-6)
 	near(t, "flop rate", got.FlopRate, want.FlopRate, 1e-6)
 	near(t, "seconds a product", got.Product, want.Product, 1e-6)
+}
+
+// Times that are nothing but noise still give a machine that can be.
+func TestFitMachineOfNoiseIsNotNegative(t *testing.T) {
+	const seeds = 200
+	for seed := range uint64(seeds) {
+		noise := rand.New(rand.NewPCG(seed, 1))
+		var samples []serving.Timed[serving.Work]
+		for _, way := range []serving.Way{serving.None, serving.BDLoRA} {
+			s := setup(t, "llama-3.2-1b", way, 16)
+			for _, step := range []serving.Step{{1, 3, 0}, {2, 1, 4}, {1, 512, 0}} {
+				samples = append(samples, serving.Timed[serving.Work]{Of: s.Work(step), Seconds: 1e-3 + noise.Float64()})
+			}
+		}
+		m, err := serving.FitMachine(samples)
+		if err != nil || !(m.ReadRate > 0 && m.FlopRate > 0 && m.Product >= 0) {
+			t.Fatalf("seed %d: got %+v and error %v, want positive rates", seed, m, err)
+		}
+	}
+	if _, err := serving.FitMachine(nil); err == nil {
+		t.Error("no samples: got no error, want one")
+	}
 }
 
 // near fails unless got is want within a relative tolerance.
