@@ -104,6 +104,15 @@ func TestAProcessThatOthersWaitForInTurnIsNotNamed(t *testing.T) {
 	each(t, []int{4}, expectGivenUp)
 }
 
+// .ci/cutlink starts this one, on two hosts, and takes the link between them away.
+func TestACutLinkIsNamed(t *testing.T) {
+	options, ok := started(t)
+	if !ok {
+		t.Skip("wants a link to cut: bash .ci/cutlink")
+	}
+	exchange(t, watched(t, options), 1<<40)
+}
+
 func TestASilentProcess0IsNamed(t *testing.T) {
 	if options, ok := started(t); ok {
 		world := watched(t, options)
