@@ -13,12 +13,13 @@ import (
 // Fit is what a run takes of the memory that there is.
 type Fit struct {
 	Memory    Memory
-	Available int64    // see [AvailableMemory]; 0 if the system does not say
+	Available int64    // this process's share of [AvailableMemory]; 0 if the system does not say
 	Savings   []Saving // what would take less, where not all fits
 }
 
 // Slow reports whether the weights do not fit beside all else: they will be read from
-// disk again and again.
+// disk again and again. The parts of a tensor-parallel model add up on a machine, while
+// replicas read one and the same part: for them it errs on the side of too little.
 func (f Fit) Slow() bool { return f.Available > 0 && f.Memory.Total() > f.Available }
 
 // check is an [ErrMemory] if the run takes more memory of its own than there is. The
@@ -49,7 +50,7 @@ func (s Saving) String() string {
 
 // fit measures the run on these rows.
 func (t *trainer) fit(plan *bdlora.Plan, rows, evalRows []data.Example) (f Fit, err error) {
-	f.Available = availableMemory()
+	f.Available = availableMemory() / int64(t.grid.Neighbours)
 	if f.Memory, err = t.measure(t.cfg, plan, rows, evalRows); err != nil || !f.Slow() {
 		return f, err
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"bdlora/kernels/comm"
 )
@@ -18,6 +19,8 @@ type Grid struct {
 	Data   comm.Comm // those that hold the same part, by replica
 
 	Part, Replica int
+	// Neighbours are the processes on this machine, this one included.
+	Neighbours int
 }
 
 // NewGrid makes the grid of all processes of world. It is an error that is [ErrGrid]
@@ -30,7 +33,25 @@ func NewGrid(world comm.Comm, tensorParallelSize, dataParallelSize int) (*Grid, 
 	var errTensor, errData error
 	g.Tensor, errTensor = world.Split(g.Replica, g.Part)
 	g.Data, errData = world.Split(g.Part, g.Replica)
-	return g, errors.Join(errTensor, errData)
+	if err := errors.Join(errTensor, errData); err != nil {
+		return nil, err
+	}
+	return g, g.countNeighbours()
+}
+
+// countNeighbours asks all processes for the names of their machines.
+func (g *Grid) countNeighbours() error {
+	mine, err := os.Hostname()
+	if err := g.agree(err); err != nil {
+		return err
+	}
+	names, err := gather(g.World, mine)
+	for _, name := range names {
+		if name == mine {
+			g.Neighbours++
+		}
+	}
+	return err
 }
 
 // checkGrid compares the number of processes with what the settings ask for.
@@ -45,7 +66,7 @@ func checkGrid(procs, tensorParallelSize, dataParallelSize int) error {
 // oneProcess is the grid of a process on its own.
 func oneProcess() *Grid {
 	alone := comm.Alone()
-	return &Grid{World: alone, Tensor: alone, Data: alone}
+	return &Grid{World: alone, Tensor: alone, Data: alone, Neighbours: 1}
 }
 
 // first reports whether this is the process that speaks for all: it writes the log, and

@@ -31,6 +31,14 @@ func gridConfig(t *testing.T) train.Config {
 	return cfg
 }
 
+// onGrid is the same run on another grid, in a folder of its own.
+func onGrid(t *testing.T, cfg train.Config, grid [2]int) train.Config {
+	t.Helper()
+	cfg.TensorParallelSize, cfg.DataParallelSize = grid[0], grid[1]
+	cfg.OutputDir = filepath.Join(t.TempDir(), "out")
+	return cfg
+}
+
 // gridName is "2x3" for 3 replicas of 2 processes.
 func gridName(cfg train.Config) string {
 	return fmt.Sprintf("%dx%d", cfg.TensorParallelSize, cfg.DataParallelSize)
@@ -95,23 +103,34 @@ func adapterOf(t *testing.T, cfg train.Config) *bdlora.Adapter {
 	return a
 }
 
+// wantSameAdapter compares the final adapters of two runs.
+func wantSameAdapter(t *testing.T, name string, got, want train.Config) {
+	t.Helper()
+	wants := adapterOf(t, want)
+	for i, shard := range adapterOf(t, got).Shards {
+		wantClose(t, fmt.Sprintf("%s: shard %d", name, i), float64s(shard), float64s(wants.Shards[i]))
+	}
+}
+
 // wantClose compares numbers, relative to the largest that is wanted.
 func wantClose(t *testing.T, name string, got, want []float64) {
 	t.Helper()
 	const tolerance = 1e-6
-	largest := 0.0
-	for _, w := range want {
-		largest = max(largest, math.Abs(w))
-	}
 	if len(got) != len(want) {
 		t.Fatalf("%s: got %d numbers, want %d", name, len(got), len(want))
 	}
-	for i := range want {
-		if d := math.Abs(got[i] - want[i]); !(d <= tolerance*largest) {
-			t.Errorf("%s: number %d is %.9g, want %.9g within %g of %g", name, i, got[i], want[i], tolerance, largest)
-			return
-		}
+	if apart := distance(got, want); !(apart <= tolerance) {
+		t.Errorf("%s: %g of the largest apart, want at most %g", name, apart, tolerance)
 	}
+}
+
+// distance is the largest difference between numbers, relative to the largest of want.
+func distance(got, want []float64) float64 {
+	apart, largest := 0.0, 0.0
+	for i, w := range want {
+		apart, largest = max(apart, math.Abs(got[i]-w)), max(largest, math.Abs(w))
+	}
+	return apart / largest
 }
 
 func float64s(numbers []float32) []float64 {
@@ -126,18 +145,14 @@ func float64s(numbers []float32) []float64 {
 func TestGridTrainsWhatOneProcessDoes(t *testing.T) {
 	cfg := gridConfig(t)
 	want := runGrid(t, cfg)
-	wantAdapter := adapterOf(t, cfg)
 	for _, grid := range [][2]int{{1, 2}, {1, 3}, {2, 1}, {4, 1}, {2, 2}} {
-		cfg.TensorParallelSize, cfg.DataParallelSize = grid[0], grid[1]
+		one, cfg := cfg, onGrid(t, cfg, grid)
 		t.Run(gridName(cfg), func(t *testing.T) {
-			cfg.OutputDir = filepath.Join(t.TempDir(), "out")
 			got := runGrid(t, cfg)
 			wantClose(t, "losses", got.losses, want.losses)
 			wantClose(t, "gradient norms", got.norms, want.norms)
 			wantClose(t, "evaluations", got.evals, want.evals)
-			for i, shard := range adapterOf(t, cfg).Shards {
-				wantClose(t, fmt.Sprintf("shard %d", i), float64s(shard), float64s(wantAdapter.Shards[i]))
-			}
+			wantSameAdapter(t, gridName(cfg), cfg, one)
 		})
 	}
 }
@@ -159,25 +174,33 @@ func TestReplicasAddUpLossesToTheSameBits(t *testing.T) {
 // Law: whichever process is told to stop, all stop after the same step, or in the same
 // evaluation, and the same grid goes on to the same bits.
 func TestStoppedGridGoesOnBitForBit(t *testing.T) {
-	for _, evaluates := range []bool{false, true} {
-		cfg := gridConfig(t)
-		cfg.DataParallelSize = 2
-		if !evaluates {
+	for _, test := range []struct {
+		grid [2]int
+		told []int
+		eval bool
+	}{
+		{[2]int{1, 2}, []int{0, 1}, true},
+		{[2]int{2, 2}, []int{0, 1, 2}, false},
+		{[2]int{4, 1}, []int{3}, true},
+	} {
+		cfg := onGrid(t, gridConfig(t), test.grid)
+		if !test.eval {
 			cfg.ValSize = 0
 		}
 		whole := runGrid(t, cfg)
 		want := shardBytes(t, cfg.OutputDir)
-		for told := range 2 {
-			cfg.OutputDir, cfg.ResumeFromCheckpoint = filepath.Join(t.TempDir(), "out"), ""
+		for _, told := range test.told {
+			cfg := onGrid(t, cfg, test.grid)
 			pieces := stopGrid(t, cfg, told)
 			cfg.ResumeFromCheckpoint = train.ResumeAuto
 			rest := runGrid(t, cfg)
 			losses, evals := append(pieces.losses, rest.losses...), append(pieces.evals, rest.evals...)
 			if !slices.Equal(losses, whole.losses) || !slices.Equal(evals, whole.evals) {
-				t.Errorf("process %d told: got losses %v and %v, want %v and %v", told, losses, evals, whole.losses, whole.evals)
+				t.Errorf("%s, process %d told: got losses %v and %v, want %v and %v",
+					gridName(cfg), told, losses, evals, whole.losses, whole.evals)
 			}
 			if shardBytes(t, cfg.OutputDir) != want {
-				t.Errorf("process %d told: the final shards differ", told)
+				t.Errorf("%s, process %d told: the final shards differ", gridName(cfg), told)
 			}
 		}
 	}
@@ -206,21 +229,14 @@ func stopGrid(t *testing.T, cfg train.Config, told int) *recorder {
 func TestRunGoesOnOnAnotherGrid(t *testing.T) {
 	cfg := gridConfig(t)
 	want := runGrid(t, cfg)
-	wantAdapter := adapterOf(t, cfg)
-	first, second := train.CheckpointPath(cfg.OutputDir, 1), ""
-	for _, replicas := range []int{4, 2, 1} {
-		cfg.DataParallelSize, cfg.ResumeFromCheckpoint = replicas, first
-		cfg.OutputDir = filepath.Join(t.TempDir(), "out")
-		got := runGrid(t, cfg)
-		wantClose(t, "losses", got.losses, want.losses[1:])
-		if second = train.CheckpointPath(cfg.OutputDir, 2); replicas > 1 {
-			cfg.ResumeFromCheckpoint, cfg.DataParallelSize = second, 1
-			cfg.OutputDir = filepath.Join(t.TempDir(), "out")
-			wantClose(t, "losses from the second", runGrid(t, cfg).losses, want.losses[2:])
-		}
-		for i, shard := range adapterOf(t, cfg).Shards {
-			wantClose(t, fmt.Sprintf("shard %d", i), float64s(shard), float64s(wantAdapter.Shards[i]))
-		}
+	for _, grids := range [][2][2]int{{{1, 1}, {2, 2}}, {{4, 1}, {1, 1}}, {{1, 2}, {4, 1}}, {{2, 2}, {1, 3}}} {
+		first := onGrid(t, cfg, grids[0])
+		stopGrid(t, first, 0)
+		second := onGrid(t, cfg, grids[1])
+		second.ResumeFromCheckpoint = train.CheckpointPath(first.OutputDir, 1)
+		got := runGrid(t, second)
+		wantClose(t, gridName(first)+" to "+gridName(second)+": losses", got.losses, want.losses[1:])
+		wantSameAdapter(t, gridName(first)+" to "+gridName(second), second, cfg)
 	}
 }
 

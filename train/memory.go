@@ -7,7 +7,7 @@ import (
 	"bdlora/model"
 )
 
-// Memory is what a run takes at its peak, in bytes.
+// Memory is what a process of a run takes at its peak, in bytes.
 type Memory struct {
 	model.Memory
 	Saving  int64 // the adapter's copy that is written, and those of the moments meanwhile
@@ -37,12 +37,17 @@ type Text struct {
 	Different int
 }
 
-// MeasureMemory says what a run would take whose graph is that of c, on such examples.
+// MeasureMemory says what a run would take whose graph is that of c, on such examples: of
+// a model that has joined a group, what this process would.
 func MeasureMemory(be kernels.Backend, m *model.Model, plan *bdlora.Plan, c model.GraphConfig, text Text) Memory {
 	memory := Memory{Memory: model.MeasureMemory(be, m, plan, c), Rows: tokenBytes * int64(text.Tokens)}
 	memory.Weights = m.ReadBytes(text.Different)
 	const copies, float32Bytes = 3, 4 // of the adapter and of its two moments
-	memory.Saving = copies * float32Bytes * plan.Params()
+	parts := int64(m.Group().Procs())
+	memory.Saving = copies * float32Bytes * plan.Params() / parts
+	if parts > 1 && m.Group().Proc() == 0 {
+		memory.Saving += float32Bytes * plan.Params() // the whole adapter, for PEFT's files
+	}
 	memory.Program = programBytes + memory.Private()*GarbagePercent/100
 	return memory
 }
