@@ -147,7 +147,8 @@ type Config struct {
 	Threads int `yaml:"threads" resume:"free"`
 
 	// TensorParallelSize is the number of processes that hold the model and the adapter
-	// together, each an equal share of the blocks; default 1. It must divide Blocks.
+	// together, each an equal share of the blocks; default 1. It must divide Blocks; where
+	// a run is resumed it may be a multiple: the adapter is cut into as many blocks then.
 	TensorParallelSize int `yaml:"tensor_parallel_size" resume:"free"`
 	// DataParallelSize is the number of replicas of these processes; default 1. The
 	// GradientAccumulationSteps micro-batches of a step are dealt to them, so that,

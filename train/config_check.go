@@ -145,7 +145,8 @@ func (p *problems) checkGrid(c Config) {
 	p.atLeast("tensor_parallel_size", c.TensorParallelSize, 1)
 	p.atLeast("data_parallel_size", c.DataParallelSize, 1)
 	p.atLeast("collective_timeout", c.CollectiveTimeout, 1)
-	if c.TensorParallelSize > 0 && c.Blocks > 0 && c.Blocks%c.TensorParallelSize != 0 {
+	cuts := c.ResumeFromCheckpoint != "" && c.Blocks > 0 && c.TensorParallelSize%c.Blocks == 0
+	if c.TensorParallelSize > 0 && c.Blocks > 0 && c.Blocks%c.TensorParallelSize != 0 && !cuts {
 		p.add("tensor_parallel_size", c.TensorParallelSize, fmt.Sprintf("a divisor of nblocks %d", c.Blocks))
 	}
 	if c.DataParallelSize > 1 && c.DataParallelSize > c.GradientAccumulationSteps {

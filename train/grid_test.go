@@ -240,6 +240,39 @@ func TestRunGoesOnOnAnotherGrid(t *testing.T) {
 	}
 }
 
+// Law: a run whose processes are more than its blocks goes on from the same function, with
+// its blocks cut, and from then on is a run like any other.
+func TestBlocksAreCutForMoreProcesses(t *testing.T) {
+	cfg := gridConfig(t)
+	cfg.Blocks, cfg.LoraAlpha = 2, 12
+	want := runGrid(t, cfg)
+	first := onGrid(t, cfg, [2]int{1, 1})
+	stopGrid(t, first, 0)
+
+	cut := onGrid(t, cfg, [2]int{4, 1})
+	if _, errs := (job{cfg: func(int) train.Config { return cut }}).run(&recorder{}); errs[0] == nil {
+		t.Error("4 processes began a run of 2 blocks")
+	}
+	cut.ResumeFromCheckpoint = train.CheckpointPath(first.OutputDir, 1)
+	got := runGrid(t, cut)
+	wantClose(t, "first loss", got.losses[:1], want.losses[1:2])
+	wantClose(t, "first evaluation", got.evals[:1], want.evals[:1])
+	const says = "on tensor_parallel_size 4 × data_parallel_size 1 instead of 1 × 1, to the same but for rounding; " +
+		"its 2 blocks cut into 4 that compute the same: rank 16 instead of 8, alpha 24 instead of 12"
+	if got.start.Regrid != says {
+		t.Errorf("got %q, want %q", got.start.Regrid, says)
+	}
+
+	again := cut // as the user's file has it: of 2 blocks still
+	again.ResumeFromCheckpoint, again.OutputDir = train.CheckpointPath(cut.OutputDir, 2), filepath.Join(t.TempDir(), "out")
+	if rest := runGrid(t, again); !slices.Equal(rest.losses, got.losses[1:]) || rest.start.Regrid != "" {
+		t.Errorf("resumed: got losses %v and %q, want %v as it was", rest.losses, rest.start.Regrid, got.losses[1:])
+	}
+	if shardBytes(t, again.OutputDir) != shardBytes(t, cut.OutputDir) {
+		t.Error("resumed: the final shards differ")
+	}
+}
+
 // deaf is a Comm that leaves the replicas' gradients as they are.
 type deaf struct{ comm.Comm }
 

@@ -53,6 +53,11 @@ type Start struct {
 	Skipped         []error // newer checkpoints that are broken
 	InitAdapter     string  // the adapter that the weights come from; empty for none
 	Fit             Fit
+
+	TensorParallelSize, DataParallelSize int
+	// Regrid is what has become of the checkpoint's grid and adapter; empty if they are
+	// what they were.
+	Regrid string
 }
 
 // Step is one optimizer step.

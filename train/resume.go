@@ -93,7 +93,7 @@ func (t *trainer) begin(checkpoint *Checkpoint, plan *bdlora.Plan) error {
 		t.place(nil)
 		return nil
 	}
-	s, err := checkpoint.Load(t.grid, plan.Base)
+	s, err := t.loadCut(checkpoint, plan)
 	if err != nil {
 		return err
 	}
@@ -102,9 +102,14 @@ func (t *trainer) begin(checkpoint *Checkpoint, plan *bdlora.Plan) error {
 	return nil
 }
 
-// checkSame refuses a checkpoint of another run than the settings describe.
-func (t *trainer) checkSame(c *Checkpoint) error {
-	lines := append(Diff(c.Config, t.cfg), DiffInputs(c.State.Inputs, t.inputs)...)
+// checkSame refuses a checkpoint of another run than the settings describe, whose adapter
+// is of plan.
+func (t *trainer) checkSame(c *Checkpoint, plan *bdlora.Plan) error {
+	was, err := t.cutConfig(c, plan)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Dir, err)
+	}
+	lines := append(Diff(was, t.cfg), DiffInputs(c.State.Inputs, t.inputs)...)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -133,10 +138,10 @@ func (t *trainer) loadBest(dir string, plan *bdlora.Plan) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.checkSame(best); err != nil {
+	if err := t.checkSame(best, plan); err != nil {
 		return nil, err
 	}
-	return best.Load(t.grid, plan.Base)
+	return t.loadCut(best, plan)
 }
 
 // place copies adapter and moments into the Backend's memory.

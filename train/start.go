@@ -56,8 +56,12 @@ func (t *trainer) read(checkpoint *Checkpoint) (plan *bdlora.Plan, start Start, 
 	if plan, err = t.cfg.Plan(t.model); err != nil {
 		return nil, start, err
 	}
+	if plan, err = t.cutPlan(plan, checkpoint); err != nil {
+		return nil, start, err
+	}
 	t.cfg = t.cfg.settled(plan)
 	start = Start{
+		TensorParallelSize: t.cfg.TensorParallelSize, DataParallelSize: t.cfg.DataParallelSize,
 		Model: t.cfg.ModelNameOrPath, Adapter: plan.String(), TrainableParams: plan.Params(),
 		AllParams: plan.Params() + plan.Base.Params, InitAdapter: t.cfg.InitAdapter,
 	}
@@ -65,8 +69,8 @@ func (t *trainer) read(checkpoint *Checkpoint) (plan *bdlora.Plan, start Start, 
 		return nil, start, err
 	}
 	if checkpoint != nil {
-		start.Resumed, start.InitAdapter = checkpoint.Dir, ""
-		err = t.checkSame(checkpoint)
+		start.Resumed, start.InitAdapter, start.Regrid = checkpoint.Dir, "", t.cfg.regrid(checkpoint.Config)
+		err = t.checkSame(checkpoint, plan)
 	}
 	return plan, start, err
 }
@@ -135,9 +139,10 @@ func (t *trainer) open(start Start) (err error) {
 	return nil
 }
 
-// settled is c with the rank and the alpha that the plan chose, so that two settings
+// settled is c with the blocks, the rank and the alpha of the plan, so that two settings
 // that mean the same adapter are the same.
 func (c Config) settled(plan *bdlora.Plan) Config {
+	c.Blocks = plan.Shards()
 	c.LoraR, c.MatchLoraRank, c.LoraAlpha = plan.Config.Rank, 0, plan.Config.Alpha
 	return c
 }

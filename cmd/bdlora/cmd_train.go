@@ -1,18 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"bdlora/kernels"
-	"bdlora/kernels/comm"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
 	"bdlora/train"
@@ -42,30 +42,47 @@ func trainCommand() *cli.Command {
 	}
 }
 
-// trainAdapter runs cfg and shows how it goes. The user may stop it between two steps;
-// the error is context.Canceled then.
+// trainAdapter runs cfg, as one of the processes that it asks for, and shows how it goes.
+// The user may stop it between two steps; the error is context.Canceled then.
 func trainAdapter(c *cli.Context, cfg train.Config) (err error) {
 	if cfg.CacheDir, err = cacheDir(cfg.CacheDir, model.BaseDtype(cfg.BaseDtype)); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	forget := context.AfterFunc(ctx, func() {
-		stop() // a second signal ends the program at once
-		fmt.Fprintln(c.App.ErrWriter, "\nfinishing the step; Ctrl-C again stops at once")
-	})
-	defer forget()
-	be := cpu.New(cfg.Threads)
-	be.SetPrecision(kernels.Precision(cfg.Float32MatmulPrecision))
-	done, err := train.Run(ctx, cfg, be, comm.Alone(), newProgress(c.App.ErrWriter))
+	timeout := time.Duration(cfg.CollectiveTimeout) * time.Second
+	w, err := openWorld(cfg.TensorParallelSize*cfg.DataParallelSize, timeout, "", c.App.ErrWriter)
 	if err != nil {
 		return err
 	}
+	out := io.Discard
+	if w.Proc() == 0 {
+		out = c.App.ErrWriter
+	}
+	ctx, forget := stoppable(c.Context, out)
+	defer forget()
+	be := cpu.New(cmp.Or(cfg.Threads, w.processes[w.Proc()].Threads))
+	be.SetPrecision(kernels.Precision(cfg.Float32MatmulPrecision))
+	done, err := train.Run(ctx, cfg, be, w, newProgress(out))
+	if err := w.leave(err); err != nil {
+		return err
+	}
 	if done.Reason == train.Interrupted {
-		fmt.Fprintf(c.App.ErrWriter, "to go on: bdlora resume %s\n", cfg.OutputDir)
+		fmt.Fprintf(out, "to go on: bdlora resume %s\n", cfg.OutputDir)
 		return context.Canceled
 	}
 	return nil
+}
+
+// stoppable is a context that a signal ends. A second one ends the program at once.
+func stoppable(parent context.Context, out io.Writer) (ctx context.Context, forget func()) {
+	ctx, stop := signal.NotifyContext(parent, stopSignals...)
+	silence := context.AfterFunc(ctx, func() {
+		stop()
+		fmt.Fprintln(out, "\nfinishing the step; Ctrl-C again stops at once")
+	})
+	return ctx, func() {
+		silence()
+		stop()
+	}
 }
 
 // settings is a command line of settings: a file, and what goes over it.

@@ -13,6 +13,9 @@ import (
 // a closed console.
 var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
+// stopSignals are those on which a run stops after the step under way.
+var stopSignals = passedOn
+
 // isStop reports whether who sends a signal wants the command to end.
 func isStop(os.Signal) bool { return true }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -49,13 +50,17 @@ func (p *progress) Start(s train.Start) {
 	p.printf("adapter: %s", s.Adapter)
 	p.printf("%s", trainableOf(s.TrainableParams, s.AllParams))
 	p.printf("dataset: %s", rowsOf(s))
+	if procs := s.TensorParallelSize * s.DataParallelSize; procs > 1 {
+		p.printf("processes: %d: tensor_parallel_size %d × data_parallel_size %d; of the first one:", procs,
+			s.TensorParallelSize, s.DataParallelSize)
+	}
 	p.memory(s.Fit)
 	for _, reason := range s.Skipped {
 		p.printf("passed over: %v", reason)
 	}
 	switch {
 	case s.Resumed != "":
-		p.printf("resuming %s: step %d of %d, everything as it was", s.Resumed, s.Steps, s.TotalSteps)
+		p.printf("resuming %s: step %d of %d, %s", s.Resumed, s.Steps, s.TotalSteps, cmp.Or(s.Regrid, "everything as it was"))
 	case s.InitAdapter != "":
 		p.printf("starting from the adapter %s: %d steps, optimizer and schedule anew", s.InitAdapter, s.TotalSteps)
 	default:

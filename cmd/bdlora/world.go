@@ -13,6 +13,7 @@ import (
 	"github.com/shirou/gopsutil/v4/cpu"
 
 	"bdlora/kernels/comm"
+	"bdlora/train"
 )
 
 // mpiLibraryVariable names the MPI library to load, where no flag does.
@@ -143,6 +144,18 @@ func (e oneVoice) Unwrap() error { return e.error }
 
 // other is an error that other processes have, too.
 func (p place) other(err error) error { return oneVoice{err, p.proc} }
+
+// leave ends this process's part in a job. Of an error that it alone has met it tells
+// nobody: when it ends without having left, the launcher ends the others.
+func (w *world) leave(err error) error {
+	if err == nil {
+		return w.Close()
+	}
+	if !errors.As(err, new(*train.SharedError)) {
+		return err
+	}
+	return w.place.other(errors.Join(err, w.Close()))
+}
 
 // said reports whether another process says the error. It waits a little then, since
 // the launcher may end that one as soon as this one has ended.
