@@ -372,9 +372,32 @@ func TestExports(t *testing.T) {
 		if err := a.SaveDense(filepath.Join(dir, "dense")); err != nil {
 			t.Fatal(err)
 		}
+		exportConverted(t, a, dir)
 		merged, err := bdlora.SaveMerged(ref.New[float32](), filepath.Join(dir, "merged"), golden("model"), a)
 		if err != nil || merged.Modules != len(a.Plan.Modules) {
 			t.Errorf("%s: got %d linears merged, %v; want %d", name, merged.Modules, err, len(a.Plan.Modules))
 		}
+	}
+}
+
+// exportConverted writes an adapter cut into other blocks, and as vLLM has it.
+func exportConverted(t *testing.T, a *bdlora.Adapter, dir string) {
+	t.Helper()
+	blocks := 4
+	if a.Plan.Shards() == 4 {
+		blocks = 2
+	}
+	recut, _, err := bdlora.Convert(a, blocks, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := recut.SavePEFT(filepath.Join(dir, "recut")); err != nil {
+		t.Fatal(err)
+	}
+	if a.Plan.Shards() == 1 {
+		return
+	}
+	if _, err := a.SaveVLLM(filepath.Join(dir, "vllm")); err != nil {
+		t.Fatal(err)
 	}
 }

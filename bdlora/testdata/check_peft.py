@@ -3,9 +3,10 @@
     go test ./bdlora -run TestExports -export /tmp/exports
     HF_HUB_OFFLINE=1 python bdlora/testdata/check_peft.py bdlora/testdata/model /tmp/exports/*
 
-Each folder holds one adapter as peft/, dense/ and merged/. All of them load with
-warnings as errors, hold finite numbers, and give the same logits; a folder of the
-name of a golden gives the logits of the golden, which PEFT made.
+Each folder holds one adapter as peft/, dense/ and merged/, as recut/ in another
+number of blocks, and, if it has any, as vllm/. All of them load with warnings as
+errors, hold finite numbers, and give the same logits; a folder of the name of a
+golden gives the logits of the golden, which PEFT made.
 """
 
 import pathlib
@@ -53,7 +54,7 @@ def check(model, folder):
         want = adapted(model, golden if golden.exists() else folder / "peft")(tokens).logits
         effect = difference(want, without)
         assert effect > 0.01, f"{folder}: the adapter changes nothing: {effect}"
-        for kind in ["peft", "dense", "merged"]:
+        for kind in sorted(path.name for path in folder.iterdir()):
             got = base(folder / kind) if kind == "merged" else adapted(model, folder / kind)
             d = difference(got(tokens).logits, want)
             print(f"{folder.name:10} {kind:7} logits differ by {d:.1e}, the adapter moves them by {effect:.1e}")
