@@ -22,7 +22,8 @@ func verifyCommand() *cli.Command {
 			"them, which hold their part of the model and their shard of the adapter: that of the folder shards/tp{N} if there\n" +
 			"is one, each file read alone, otherwise cut from the adapter. Prints for each layer the largest difference\n" +
 			"between the two, relative to the largest number of a token's output or of a factor's gradient, and what the\n" +
-			"processes exchanged, none of which may be the adapter's.",
+			"processes exchanged, none of which may be the adapter's. The processes are threads of this one, or those\n" +
+			"that a launcher has started: mpirun -n 4 bdlora verify --adapter DIR.",
 		Flags: []cli.Flag{
 			modelFlag, adapterFlag,
 			&cli.StringFlag{Name: "shape", Aliases: []string{"s"},
@@ -30,7 +31,7 @@ func verifyCommand() *cli.Command {
 			layersFlag,
 			&cli.IntFlag{Name: "nblocks", Aliases: []string{"tp_degree"}, Value: 2, Usage: "with --shape: blocks of the adapter"},
 			&cli.IntFlag{Name: "lora_r", Aliases: []string{"r", "lora_rank"}, Value: 16, Usage: "with --shape: rank over all blocks"},
-			&cli.IntFlag{Name: "shards", Usage: "processes to share the model among; 0 is as many as the adapter has blocks"},
+			&cli.IntFlag{Name: "shards", Usage: "processes to share the model; 0 is those of the launcher, or one a block"},
 			&cli.IntFlag{Name: "tokens", Value: 32, Usage: "to send through the model"},
 			&cli.BoolFlag{Name: "train", Usage: "go backward too, and compare gradients"},
 			&cli.Float64Flag{Name: "tolerance", Value: 1e-4, Usage: "largest difference to accept"},
@@ -42,42 +43,35 @@ func verifyCommand() *cli.Command {
 
 // verification is a verify command under way.
 type verification struct {
-	model   *model.Model
-	adapter *bdlora.Adapter
-	dir     string // of the shards' files; empty if there are none
-	procs   int
-	threads int // of a process
-	train   bool
-	batch   *data.Batch
+	model     *model.Model
+	adapter   *bdlora.Adapter
+	dir       string // of the shards' files; empty if there are none
+	procs     int
+	train     bool
+	batch     *data.Batch
+	tolerance float64
 }
 
 func verifyAdapter(c *cli.Context) error {
+	place := placeFrom(os.Getenv)
 	if err := errors.Join(arguments(c, 0, 0), checkVerify(c)); err != nil {
-		return err
+		return place.other(err)
 	}
 	be, err := newBackend(c)
 	if err != nil {
-		return err
+		return place.other(err)
 	}
-	v, closeModel, err := openVerification(c)
+	v, closeModel, err := openVerification(c, place.procs)
 	if err != nil {
 		return err
 	}
 	defer closeModel()
-	v.train, v.batch = c.Bool("train"), verify.Batch(c.Int("tokens"), v.model.Config.Vocab)
-	whole, err := verify.Pass(be, v.model, v.adapter, v.batch, v.train)
-	if err != nil {
-		return err
+	v.train, v.tolerance = c.Bool("train"), c.Float64("tolerance")
+	v.batch = verify.Batch(c.Int("tokens"), v.model.Config.Vocab)
+	if place.procs > 1 {
+		return v.amongProcesses(c)
 	}
-	v.threads = max(1, be.Threads()/v.procs)
-	parts, err := v.parts(whole)
-	if err != nil {
-		return err
-	}
-	if err := v.print(c.App.Writer, parts[0]); err != nil {
-		return err
-	}
-	return checkParts(parts, c.Float64("tolerance"))
+	return v.inThisProcess(c.App.Writer, be)
 }
 
 func checkVerify(c *cli.Context) error {
@@ -101,8 +95,9 @@ func checkVerify(c *cli.Context) error {
 	return nil
 }
 
-// openVerification loads or draws the model and the adapter.
-func openVerification(c *cli.Context) (v *verification, closeModel func() error, err error) {
+// openVerification loads or draws the model and the adapter, to be shared among the
+// processes that a launcher has started, if it has more than one.
+func openVerification(c *cli.Context, started int) (v *verification, closeModel func() error, err error) {
 	v, closeModel = &verification{}, func() error { return nil }
 	if name := c.String("shape"); name != "" {
 		err = v.draw(name, c.Int(layersFlag.Name), c.Int("nblocks"), c.Int("lora_r"))
@@ -115,7 +110,7 @@ func openVerification(c *cli.Context) (v *verification, closeModel func() error,
 		v.dir, err = shardsOf(c.String("adapter"), l.adapter.Plan.Shards())
 	}
 	if err == nil {
-		v.procs, err = sharedAmong(c.Int("shards"), v.adapter.Plan.Shards())
+		v.procs, err = sharedAmong(c.Int("shards"), started, v.adapter.Plan.Shards())
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, closeModel())
@@ -158,8 +153,12 @@ func shardsOf(dir string, blocks int) (string, error) {
 	return folder, nil
 }
 
-// sharedAmong is the number of processes for --shards.
-func sharedAmong(shards, blocks int) (int, error) {
+// sharedAmong is the number of processes for --shards, where a launcher has started so
+// many.
+func sharedAmong(shards, started, blocks int) (int, error) {
+	if shards == 0 && started > 1 {
+		shards = started
+	}
 	switch {
 	case shards == 0 && blocks == 1:
 		return 0, errors.New("the adapter has 1 block, for one process: bdlora convert --nblocks cuts it into more")

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"bdlora/bdlora"
 )
 
 // mpirun runs bdlora in so many processes behind Open MPI's launcher.
@@ -58,5 +61,30 @@ func TestAWorldOfAnotherSizeIsRefused(t *testing.T) {
 	_, err := openWorld(2, time.Minute, "", os.Stderr)
 	if !errors.Is(err, errOtherWorld) || hintFor(err) == "" {
 		t.Errorf("got %v, want that it is 1 process and not 2, with a hint", err)
+	}
+}
+
+// Law: processes over MPI verify what goroutines do, and say once what is wrong.
+func TestProcessesVerifyShards(t *testing.T) {
+	dir := adapterOf(t)
+	r := mpirun(t, "2", "verify", "--adapter", dir, "--train", "--threads", "1")
+	if r.code != exitDone {
+		t.Errorf("exit code %d, want %d\n%s", r.code, exitDone, r.stderr)
+	}
+	expectIn(t, r.stdout, "through 2 with their shards each read alone from", `adapter +any +0 +0`)
+	if n := strings.Count(r.stdout, "tokens through"); n != 1 {
+		t.Errorf("got %d reports, want 1", n)
+	}
+	r = mpirun(t, "2", "verify", "--adapter", dir, "--tolerance", "1e-12")
+	if n := strings.Count(r.stderr, "want at most 1e-12"); r.code != exitFailed || n != 1 {
+		t.Errorf("exit code %d, %d times what is wrong; want %d, and once\n%s", r.code, n, exitFailed, r.stderr)
+	}
+	if err := os.Remove(filepath.Join(bdlora.ShardsPath(dir, 4), bdlora.ShardName(3, 4))); err != nil {
+		t.Fatal(err)
+	}
+	r = mpirun(t, "2", "verify", "--adapter", dir)
+	expectIn(t, r.stderr, `shard-3-of-4\.safetensors`)
+	if r.code == exitDone {
+		t.Error("got success without a shard")
 	}
 }

@@ -22,7 +22,8 @@ func (v *verification) print(w io.Writer, p part) error {
 	if p.Grads != nil {
 		printGradients(w, p)
 	}
-	fmt.Fprintf(w, "loss: %.2g\n\n", p.Loss)
+	far, where := p.Largest()
+	fmt.Fprintf(w, "loss: %.1g\nlargest of all: %.1g, %s; up to %g passes\n\n", p.Loss, far, where, v.tolerance)
 	return printLedger(w, &p.ledger, v.procs)
 }
 
@@ -66,19 +67,19 @@ func printGradients(w io.Writer, p part) {
 	table.Flush()
 }
 
-// printLedger writes what a process exchanged, and for the adapter also that it was
-// nothing.
+// printLedger writes what a process exchanged for the base model and for the adapter,
+// also that it was nothing.
 func printLedger(w io.Writer, ledger *comm.Ledger, procs int) error {
 	fmt.Fprintf(w, "exchanged by one of %d processes:\n", procs)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "for\tcollective\tcalls\tbytes")
-	for why := comm.Base; why <= comm.Control; why++ {
+	for _, why := range []comm.Purpose{comm.Base, comm.Adapter} {
 		for kind := comm.AllReduce; kind <= comm.Barrier; kind++ {
 			if e := ledger.Of(why, kind); e.Calls > 0 {
 				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", why, kind, thousands(int64(e.Calls)), thousands(e.Payload))
 			}
 		}
-		if why == comm.Adapter && ledger.Total(why).Calls == 0 {
+		if ledger.Total(why).Calls == 0 {
 			fmt.Fprintf(table, "%s\tany\t0\t0\n", why)
 		}
 	}
