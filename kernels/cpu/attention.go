@@ -23,7 +23,8 @@ const (
 // of its queries sees.
 func (b *Backend) Attention(y kernels.Matrix, lse kernels.Buf, q, k, v kernels.Matrix, a *kernels.AttentionShape) {
 	s := newSequences("Attention", y, lse, q, k, v, a)
-	b.eachSpanOf(s.spans(spanLanes), a, func(w *worker, u span) {
+	b.spans = s.spans(b.spans[:0], spanLanes)
+	b.eachQuerySpan(a, func(w *worker, u span) {
 		b.eachBlock(w, s, u, forwardLanes, (*block).forward)
 	})
 }
@@ -75,10 +76,9 @@ func (u span) queries() int { return u.to - u.from }
 // keyEnd is the number of keys that any query of the span sees.
 func (u span) keyEnd() int { return u.offset + u.to }
 
-// spans cuts the queries of each sequence into spans of about so many lanes, for each
-// key-value head, those with the most keys first.
-func (s sequences) spans(lanes int) []span {
-	var list []span
+// spans appends to list what the queries of each sequence are cut into: spans of about
+// so many lanes, for each key-value head, those with the most keys first.
+func (s sequences) spans(list []span, lanes int) []span {
 	size := s.blockQueries(lanes)
 	row, key := 0, 0
 	for i, queries := range s.Queries {
@@ -96,13 +96,13 @@ func (s sequences) spans(lanes int) []span {
 	return list
 }
 
-// eachSpanOf runs a unit of attention for each span.
-func (b *Backend) eachSpanOf(spans []span, a *kernels.AttentionShape, run func(w *worker, u span)) {
+// eachQuerySpan runs a unit of attention for each of b.spans.
+func (b *Backend) eachQuerySpan(a *kernels.AttentionShape, run func(w *worker, u span)) {
 	work := 0
-	for _, u := range spans {
+	for _, u := range b.spans {
 		work += u.queries() * u.keyEnd() * a.Heads / a.KVHeads * a.HeadDim
 	}
-	b.each(work, len(spans), func(w *worker, unit int) { run(w, spans[unit]) })
+	b.each(work, len(b.spans), func(w *worker, unit int) { run(w, b.spans[unit]) })
 }
 
 // keys are count keys from from on of m, which is k or v, for u: where they lie if

@@ -36,7 +36,8 @@ func (b *Backend) AttentionBackward(dq, dk, dv, dy, y kernels.Matrix, lse kernel
 		g.dk = append(g.dk, rows{b.shared.floats(k.Rows * k.Cols), k.Cols, k.Cols})
 		g.dv = append(g.dv, rows{b.shared.floats(v.Rows * v.Cols), v.Cols, v.Cols})
 	}
-	b.eachSpanOf(s.partSpans(parts), a, func(w *worker, u span) { b.backward(w, g, u) })
+	b.spans = s.partSpans(b.spans[:0], parts)
+	b.eachQuerySpan(a, func(w *worker, u span) { b.backward(w, g, u) })
 	if parts > 1 {
 		b.addParts(g, k.Rows)
 	}
@@ -65,10 +66,10 @@ func (s sequences) parts() int {
 	return clamp(ceilDiv(backwardUnits, max(1, s.KVHeads*len(s.Queries))), 1, 4)
 }
 
-// partSpans cuts the queries of each sequence into parts of about equal work, which
-// grows with the square of the last query. The last part, which sees all keys, is 0.
-func (s sequences) partSpans(parts int) []span {
-	var list []span
+// partSpans appends to list what the queries of each sequence are cut into: parts of
+// about equal work, which grows with the square of the last query. The last part, which
+// sees all keys, is 0.
+func (s sequences) partSpans(list []span, parts int) []span {
 	row, key := 0, 0
 	for i, queries := range s.Queries {
 		for part := range parts {

@@ -21,8 +21,16 @@ type Backend struct {
 	pool     *pool
 	shared   arena // of packed operands that all threads read
 	angles   angles
-	terms    int       // of float32 operands on the matrix unit
-	segments []segment // of the product under way
+	terms    int // of float32 operands on the matrix unit
+
+	// What the call under way runs on, kept here so that it need not be allocated.
+	segments     []segment
+	tiledProduct tiled
+	tallProduct  tall
+	wideProduct  wide
+	lanePacking  lanePacking
+	rowLoop      rowLoop
+	spans        []span
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -136,11 +144,16 @@ func (*Backend) BufOf(v G.Value) kernels.Buf {
 // more than they save.
 const inlineWork = 1 << 15
 
-// each runs the units of a kernel that does about work element operations in all.
-func (b *Backend) each(work, units int, run func(w *worker, unit int)) {
+// run runs the units of a kernel that does about work element operations in all.
+func (b *Backend) run(work, units int, k kernel) {
 	if work < inlineWork {
-		b.pool.inline(units, run)
+		b.pool.inline(units, k)
 		return
 	}
-	b.pool.each(units, run)
+	b.pool.run(units, k)
+}
+
+// each is run for a function.
+func (b *Backend) each(work, units int, run func(w *worker, unit int)) {
+	b.run(work, units, unitFunc(run))
 }

@@ -1,7 +1,7 @@
 // Package cpu is the fast [kernels.Backend] for float32 on the host.
 //
-// All products run through one small tile of c = Σ a⊗b that stays in registers
-// (routines.tile), fed from packed panels: weights of any format become float32 on
+// All products run through small tiles of c = Σ a⊗b that stay in registers
+// (tile), fed from packed panels: weights of any format become float32 on
 // the way. Where the processor has matrix units for bfloat16 (Intel's AMX), large
 // products go there, as exact sums of bfloat16 terms. What is bound by exponentials or
 // reductions runs through vector loops. All of it comes in one set per instruction set

@@ -7,10 +7,17 @@ import (
 	"bdlora/kernels"
 )
 
-// Copy computes y = x.
+// Copy computes y = x. Factors of adapters are many and small: no function is made for
+// them.
 func (b *Backend) Copy(y, x kernels.Matrix) {
 	to := rowsOf("Copy", "y", y, y.Rows, y.Cols)
 	from := rowsOf("Copy", "x", x, y.Rows, y.Cols)
+	if y.Rows*y.Cols < inlineWork {
+		for i := range y.Rows {
+			copy(to.at(i), from.at(i))
+		}
+		return
+	}
 	b.eachRow(y.Rows, y.Cols, func(_ *worker, i int) { copy(to.at(i), from.at(i)) })
 }
 

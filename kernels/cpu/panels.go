@@ -20,26 +20,37 @@ func (p packedLanes) block(step, steps int) panels {
 	return panels{p.data[step*p.lanes:], p.width * steps, 1, p.width}
 }
 
+// lanePacking packs x, times alpha, in groups of panels of one block of steps.
+type lanePacking struct {
+	r             *routines
+	to            packedLanes
+	x             operand
+	alpha         float32
+	group, groups int // panels of a unit, units of a block
+}
+
 // packLanes packs all rows of x, times alpha, as lanes of panels into shared scratch.
 func (b *Backend) packLanes(x operand, width int, alpha float32) packedLanes {
-	count := ceilDiv(x.rows, width)
-	p := packedLanes{b.shared.floats(count * width * x.cols), count * width, width}
-	blocks := ceilDiv(x.cols, stepBlock)
-	group := clamp(count*blocks/(unitsThread*b.threads), 1, 16)
-	groups := ceilDiv(count, group)
-	b.each(x.rows*x.cols, groups*blocks, func(_ *worker, unit int) {
-		step := unit / groups * stepBlock
-		steps := min(stepBlock, x.cols-step)
-		to := p.block(step, steps)
-		for i := unit % groups * group; i < min(count, (unit%groups+1)*group); i++ {
-			panel := to.data[i*to.panel:][:to.panel]
-			b.routines.pack(panel, width, x.part(i*width, min(width, x.rows-i*width), step, steps))
-			if alpha != 1 {
-				b.routines.scale(panel, alpha)
-			}
+	count, blocks := ceilDiv(x.rows, width), ceilDiv(x.cols, stepBlock)
+	p := &b.lanePacking
+	*p = lanePacking{r: b.routines, x: x, alpha: alpha, group: clamp(count*blocks/(unitsThread*b.threads), 1, 16)}
+	p.to = packedLanes{b.shared.floats(count * width * x.cols), count * width, width}
+	p.groups = ceilDiv(count, p.group)
+	b.run(x.rows*x.cols, p.groups*blocks, p)
+	return p.to
+}
+
+func (p *lanePacking) unit(_ *worker, unit int) {
+	step, first := unit/p.groups*stepBlock, unit%p.groups*p.group
+	steps, width := min(stepBlock, p.x.cols-step), p.to.width
+	to := p.to.block(step, steps)
+	for i := first; i < min(p.to.lanes/width, first+p.group); i++ {
+		panel := to.data[i*to.panel:][:to.panel]
+		p.r.pack(panel, width, p.x.part(i*width, min(width, p.x.rows-i*width), step, steps))
+		if p.alpha != 1 {
+			p.r.scale(panel, p.alpha)
 		}
-	})
-	return p
+	}
 }
 
 // packPanels packs the rows of x as lanes of panels into scratch.

@@ -9,10 +9,18 @@ type pool struct {
 	pause   func()    // of the processor, while spinning
 
 	posted atomic.Uint64 // number of jobs so far
-	job    atomic.Pointer[job]
+	job    job           // the last one
 	done   chan struct{} // a turn for whoever posted the job, from who ends its last unit
 	closed atomic.Bool
 }
+
+// kernel is a loop over units whose turns may run at once, each on some thread.
+type kernel interface{ unit(w *worker, unit int) }
+
+// unitFunc is a function as a kernel.
+type unitFunc func(w *worker, unit int)
+
+func (f unitFunc) unit(w *worker, unit int) { f(w, unit) }
 
 // worker is what one thread keeps from unit to unit.
 type worker struct {
@@ -35,11 +43,12 @@ type helper struct {
 	wake   chan struct{}
 }
 
-// job is a loop over units whose turns may run at once.
+// job is a kernel under way. Only who has taken a unit from left may look at the rest:
+// it stays until that unit is finished.
 type job struct {
+	kernel   kernel
 	units    int
-	run      func(w *worker, unit int)
-	next     atomic.Int64
+	left     atomic.Int64 // below zero, by as much as looked for a unit in vain
 	finished atomic.Int64
 }
 
@@ -68,33 +77,37 @@ func (p *pool) close() {
 	p.wake()
 }
 
-// each runs every unit once and returns when all are done. Only one call may be
-// under way at a time.
-func (p *pool) each(units int, run func(w *worker, unit int)) {
+// run runs every unit once and returns when all are done. Only one call may be under
+// way at a time.
+func (p *pool) run(units int, k kernel) {
 	if units <= 1 || len(p.helpers) == 0 {
-		p.inline(units, run)
+		p.inline(units, k)
 		return
 	}
-	j := &job{units: units, run: run}
-	p.job.Store(j)
+	p.job.kernel, p.job.units = k, units
+	p.job.finished.Store(0)
+	p.job.left.Store(int64(units))
 	p.posted.Add(1)
 	p.wake()
-	p.work(j, p.workers[0])
+	p.work(p.workers[0])
 	for range spins {
-		if j.finished.Load() == int64(units) {
+		if p.job.finished.Load() == int64(units) {
 			break
 		}
 		p.pause()
 	}
 	<-p.done
-	p.job.Store(nil)
+	p.job.kernel = nil
 }
 
+// each is run for a function.
+func (p *pool) each(units int, run func(w *worker, unit int)) { p.run(units, unitFunc(run)) }
+
 // inline runs every unit on the caller.
-func (p *pool) inline(units int, run func(w *worker, unit int)) {
+func (p *pool) inline(units int, k kernel) {
 	for unit := range units {
 		p.workers[0].scratch.reset()
-		run(p.workers[0], unit)
+		k.unit(p.workers[0], unit)
 	}
 }
 
@@ -113,9 +126,7 @@ func (p *pool) help(h *helper, w *worker) {
 		if p.closed.Load() {
 			return
 		}
-		if j := p.job.Load(); j != nil {
-			p.work(j, w)
-		}
+		p.work(w)
 	}
 }
 
@@ -134,15 +145,18 @@ func (p *pool) await(h *helper, seen uint64) uint64 {
 	return p.posted.Load()
 }
 
-func (p *pool) work(j *job, w *worker) {
+// work runs units as long as there are any, the first ones first.
+func (p *pool) work(w *worker) {
+	j := &p.job
 	for {
-		unit := int(j.next.Add(1)) - 1
-		if unit >= j.units {
+		left := j.left.Add(-1) + 1
+		if left <= 0 {
 			return
 		}
 		w.scratch.reset()
-		j.run(w, unit)
-		if j.finished.Add(1) == int64(j.units) {
+		units := j.units
+		j.kernel.unit(w, units-int(left))
+		if j.finished.Add(1) == int64(units) {
 			p.done <- struct{}{}
 		}
 	}

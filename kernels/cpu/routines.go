@@ -9,19 +9,13 @@ import (
 // routines are the inner loops of one instruction set. Slices that a routine walks
 // together have equal lengths; none of them overlaps another except where said.
 type routines struct {
-	path   string
-	mr, nr int // rows and columns of a tile
+	path string
 
-	// slim are the same routines with tiles for products with a short side, the
-	// widest tiles first. Their rows fit into the ways of the level 1 cache, however
-	// far apart those of a matrix read in place are.
-	slim []*routines
-
-	// tile: c[i, j] = Σ_s a[i·aLane + s·aStep] · b[s·bStep + j], or c += … if add,
-	// for i < mr and j < nr, summed in the order of the steps.
-	tile tile
-
-	strips strips // tiles of attention
+	large strips // the tile of products that pack both of their sides
+	// strips are the tiles of attention and of products with a short side, which read
+	// matrices in place. Their rows fit into the ways of the level 1 cache, however far
+	// apart those of a matrix are.
+	strips strips
 
 	f32  packing[float32]
 	bf16 packing[uint16]
@@ -77,15 +71,9 @@ type routines struct {
 	pause func() // a breath while spinning
 }
 
-// tile is the inner loop of a product.
+// tile is the inner loop of a product: c[i, j] = Σ_s a[i·aLane + s·aStep] · b[s·bStep + j],
+// or c += … if add, for its rows i and columns j, summed in the order of the steps.
 type tile func(steps int, a []float32, aLane, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
-
-// tiled is r with another tile.
-func (r *routines) tiled(mr, nr int, t tile) *routines {
-	other := *r
-	other.mr, other.nr, other.tile, other.slim = mr, nr, t, nil
-	return &other
-}
 
 // packing are the loops that read numbers of one storage format. A nil loop is one
 // that the instruction set has not: decode does it, number by number.
@@ -112,7 +100,8 @@ const vectorLanes = 8
 // generic are the routines in plain Go.
 func generic() *routines {
 	return &routines{
-		path: "generic", mr: 4, nr: 4, tile: tileGeneric,
+		path:           "generic",
+		large:          strips{rows: 4, lanes: 4, tiles: []tile{tileGeneric}},
 		strips:         strips{rows: 4, lanes: 4, tiles: []tile{tileGeneric}},
 		f32:            packing[float32]{widen: copyF32, decode: func(x float32) float32 { return x }},
 		bf16:           packing[uint16]{decode: kernels.BF16ToFloat32},

@@ -24,8 +24,9 @@ func supported() []*routines {
 }
 
 func avx2() *routines {
-	r := &routines{
-		path: "avx2", mr: 6, nr: 16, tile: tileAVX2,
+	return &routines{
+		path:   "avx2",
+		large:  strips{rows: 6, lanes: 16, tiles: []tile{tileAVX2}},
 		strips: strips{rows: 4, lanes: 8, tiles: []tile{tile4x8AVX2, tile4x16AVX2, tile4x24AVX2}},
 		f32: packing[float32]{
 			interleave8: interleave8F32AVX2,
@@ -82,14 +83,12 @@ func avx2() *routines {
 		read:            readAVX2,
 		pause:           pauseAVX2,
 	}
-	r.slim = []*routines{r.tiled(4, 24, tile4x24AVX2), r.tiled(6, 16, tileAVX2)}
-	return r
 }
 
 // avx512 has larger tiles and vectors; packing is AVX2's.
 func avx512() *routines {
 	r := avx2()
-	r.path, r.mr, r.nr, r.tile = "avx512", 14, 32, tileAVX512
+	r.path, r.large = "avx512", strips{rows: 14, lanes: 32, tiles: []tile{tileAVX512}}
 	r.strips = strips{rows: 8, lanes: 16, tiles: []tile{tile8x16AVX512, tile8x32AVX512, tile8x48AVX512}}
 	r.peak = peak{"AVX-512 fused multiply-adds", peakAVX512, 2 * 24 * 16}
 	r.dot, r.dot3, r.largest, r.sumSquares = dotAVX512, dot3AVX512, largestAVX512, sumSquaresAVX512
@@ -100,11 +99,6 @@ func avx512() *routines {
 	r.adamW, r.drop = adamWAVX512, dropAVX512
 	if cpu.X86.HasAVX512VL {
 		r.nf4.interleave8, r.nf4.copyRows8, r.nf4.dot = interleave8NF4AVX512, copyRows8NF4AVX512, dotNF4AVX512
-	}
-	r.slim = []*routines{
-		r.tiled(8, 48, tile8x48AVX512),
-		r.tiled(8, 32, tile8x32AVX512),
-		r.tiled(8, 16, tile8x16AVX512),
 	}
 	return r
 }

@@ -10,7 +10,8 @@ func supported() []*routines { return []*routines{neon(), generic()} }
 
 func neon() *routines {
 	return &routines{
-		path: "neon", mr: 6, nr: 16, tile: tileNEON,
+		path:   "neon",
+		large:  strips{rows: 6, lanes: 16, tiles: []tile{tileNEON}},
 		strips: strips{rows: 6, lanes: 16, tiles: []tile{tileNEON}},
 		f32: packing[float32]{
 			interleave8: interleave8F32NEON,

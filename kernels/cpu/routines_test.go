@@ -328,26 +328,31 @@ func checkCodedDot[T int8 | byte](t *testing.T, c *coding[T], decode func(src []
 
 func TestTilesAreSumsOfProducts(t *testing.T) {
 	for _, r := range supported() {
-		for steps := range 11 {
-			for _, stride := range [][2]int{{1, r.mr}, {1, r.mr + 3}, {steps + 2, 1}} {
-				for _, add := range []bool{false, true} {
-					name := fmt.Sprintf("path=%s/steps=%d/lane=%d/step=%d/add=%t", r.path, steps, stride[0], stride[1], add)
-					t.Run(name, func(t *testing.T) { checkTile(t, r, steps, stride[0], stride[1], add) })
-				}
+		for _, tiles := range []strips{r.large, r.strips} {
+			for i, run := range tiles.tiles {
+				height, width := tiles.rows, (i+1)*tiles.lanes
+				t.Run(fmt.Sprintf("path=%s/rows=%d/cols=%d", r.path, height, width), func(t *testing.T) {
+					for steps := range 11 {
+						for _, stride := range [][2]int{{1, height}, {1, height + 3}, {steps + 2, 1}} {
+							checkTile(t, run, height, width, steps, stride[0], stride[1], false)
+							checkTile(t, run, height, width, steps, stride[0], stride[1], true)
+						}
+					}
+				})
 			}
 		}
 	}
 }
 
-func checkTile(t *testing.T, r *routines, steps, aLane, aStep int, add bool) {
-	rng, bStep, cRow := rand.New(rand.NewPCG(5, uint64(steps))), r.nr+1, r.nr+5
-	a, b := make([]float32, r.mr*aLane+steps*aStep), make([]float32, r.nr+steps*bStep)
+func checkTile(t *testing.T, run tile, height, width, steps, aLane, aStep int, add bool) {
+	rng, bStep, cRow := rand.New(rand.NewPCG(5, uint64(steps))), width+1, width+5
+	a, b := make([]float32, height*aLane+steps*aStep), make([]float32, width+steps*bStep)
 	fill(a, rng)
 	fill(b, rng)
-	whole, c := guarded((r.mr-1)*cRow + r.nr)
+	whole, c := guarded((height-1)*cRow + width)
 	want := make([]float32, len(c))
-	for i := range r.mr {
-		row := want[i*cRow:][:r.nr]
+	for i := range height {
+		row := want[i*cRow:][:width]
 		if add {
 			fill(row, rng)
 		}
@@ -358,9 +363,9 @@ func checkTile(t *testing.T, r *routines, steps, aLane, aStep int, add bool) {
 			}
 		}
 	}
-	r.tile(steps, a, aLane, aStep, b, bStep, c, cRow, add)
-	checkGuards(t, whole, func(i int) bool { return i%cRow < r.nr })
-	for i := range r.mr {
-		checkClose(t, c[i*cRow:][:r.nr], want[i*cRow:][:r.nr])
+	run(steps, a, aLane, aStep, b, bStep, c, cRow, add)
+	checkGuards(t, whole, func(i int) bool { return i%cRow < width })
+	for i := range height {
+		checkClose(t, c[i*cRow:][:width], want[i*cRow:][:width])
 	}
 }

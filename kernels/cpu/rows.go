@@ -28,14 +28,22 @@ func rowsOf(kernel, name string, m kernels.Matrix, count, cols int) rows {
 // some 5 µs.
 const unitWork = 1 << 13
 
+// rowLoop is a kernel that goes row by row, group rows a unit.
+type rowLoop struct {
+	run          func(w *worker, row int)
+	count, group int
+}
+
 // eachRow runs a kernel on rows of cols elements.
 func (b *Backend) eachRow(count, cols int, run func(w *worker, row int)) {
-	group := max(1, unitWork/max(cols, 1))
-	b.each(count*cols, ceilDiv(count, group), func(w *worker, unit int) {
-		for row := unit * group; row < min(count, (unit+1)*group); row++ {
-			run(w, row)
-		}
-	})
+	b.rowLoop = rowLoop{run, count, max(1, unitWork/max(cols, 1))}
+	b.run(count*cols, ceilDiv(count, b.rowLoop.group), &b.rowLoop)
+}
+
+func (l *rowLoop) unit(w *worker, unit int) {
+	for row := unit * l.group; row < min(l.count, (unit+1)*l.group); row++ {
+		l.run(w, row)
+	}
 }
 
 // eachSpan runs a kernel on the parts [from, to) of n elements.

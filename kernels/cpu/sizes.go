@@ -72,23 +72,36 @@ func (s *sizes) unitWords(c, x, y operand) int {
 
 // product goes the ways of [Backend.product].
 func (s *sizes) product(c, x, y operand) {
-	r := s.b.routines
-	switch {
-	case c.rows <= fewRows && x.col == 1 && y.row == 1 && c.col == 1:
-	case s.b.unitFits(c, x, y):
+	switch s.b.wayOf(c, x, y) {
+	case asTiles:
 		s.need(0, s.unitWords(c, x, y))
-	case c.cols <= narrow && c.rows > c.cols && (x.col == 1 || y.format == kernels.FormatF32):
-		s.need(ceilDiv(c.cols, r.nr)*r.nr*x.cols, 0)
-	default:
-		s.need(ceilDiv(c.rows, r.mr)*r.mr*x.cols, min(stepBlock, x.cols)*s.b.chunkOf(c.cols, r.nr))
+	case asTall:
+		s.need(roundUp(c.cols, s.b.routines.strips.lanes)*x.cols, 0)
+	case asTurned:
+		s.wide(c.t(), y.t(), x.t())
+	case asWide:
+		s.wide(c, x, y)
 	}
+}
+
+// wide counts x, packed, and of a unit's chunk what is packed of y and turned of c.
+func (s *sizes) wide(c, x, y operand) {
+	t, inPlace := s.b.wideTiles(c, y)
+	chunk, worker := min(c.cols, s.b.chunkOf(c.cols, t.widest(), chunkCols)), 0
+	if !inPlace {
+		worker = min(stepBlock, x.cols) * roundUp(chunk, t.lanes)
+	}
+	if c.col != 1 {
+		worker += c.rows * chunk
+	}
+	s.need(roundUp(c.rows, t.rows)*x.cols, worker)
 }
 
 // Attention counts a unit's block, and the keys that it copies.
 func (s *sizes) Attention(_ kernels.Matrix, _ kernels.Buf, _, _, _ kernels.Matrix, a *kernels.AttentionShape) {
 	t, shape := s.b.routines.strips, sequences{AttentionShape: a}
 	size, tall := roundUp(keyTile, t.rows), roundUp(a.HeadDim, t.rows)
-	for _, u := range shape.spans(spanLanes) {
+	for _, u := range shape.spans(nil, spanLanes) {
 		lanes, cols := s.block(u, shape, forwardLanes)
 		last := (u.keyEnd() - 1) / size * size
 		copied := 2 * s.copied(u, shape, last, roundUp(u.keyEnd()-last, t.rows))
@@ -102,7 +115,7 @@ func (s *sizes) AttentionBackward(_, _, _, _, _ kernels.Matrix, _ kernels.Buf, _
 	a *kernels.AttentionShape) {
 	t, shape := s.b.routines.strips, sequences{AttentionShape: a}
 	size, tall, parts := roundUp(keyTile, t.rows), roundUp(a.HeadDim, t.rows), shape.parts()
-	for _, u := range shape.partSpans(parts) {
+	for _, u := range shape.partSpans(nil, parts) {
 		lanes, cols := s.block(u, shape, backwardLanes)
 		keys := 2 * (s.copied(u, shape, 0, u.keyEnd()) + roundUp(u.keyEnd(), t.rows)*cols)
 		s.need((parts-1)*2*k.Rows*k.Cols, keys+lanes*(3+4*cols+2*tall+2*size))

@@ -4,42 +4,42 @@
 
 package cpu
 
-// tileAVX2 computes a [6, 16] tile of c; see routines.tile.
+// tileAVX2 computes a [6, 16] tile of c; see tile.
 //
 //go:noescape
 func tileAVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
-// tile4x8AVX2 computes a [4, 8] tile of c; see routines.tile.
+// tile4x8AVX2 computes a [4, 8] tile of c; see tile.
 //
 //go:noescape
 func tile4x8AVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
-// tile4x16AVX2 computes a [4, 16] tile of c; see routines.tile.
+// tile4x16AVX2 computes a [4, 16] tile of c; see tile.
 //
 //go:noescape
 func tile4x16AVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
-// tile4x24AVX2 computes a [4, 24] tile of c; see routines.tile.
+// tile4x24AVX2 computes a [4, 24] tile of c; see tile.
 //
 //go:noescape
 func tile4x24AVX2(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
-// tileAVX512 computes a [14, 32] tile of c; see routines.tile.
+// tileAVX512 computes a [14, 32] tile of c; see tile.
 //
 //go:noescape
 func tileAVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
-// tile8x16AVX512 computes a [8, 16] tile of c; see routines.tile.
+// tile8x16AVX512 computes a [8, 16] tile of c; see tile.
 //
 //go:noescape
 func tile8x16AVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
-// tile8x32AVX512 computes a [8, 32] tile of c; see routines.tile.
+// tile8x32AVX512 computes a [8, 32] tile of c; see tile.
 //
 //go:noescape
 func tile8x32AVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)
 
-// tile8x48AVX512 computes a [8, 48] tile of c; see routines.tile.
+// tile8x48AVX512 computes a [8, 48] tile of c; see tile.
 //
 //go:noescape
 func tile8x48AVX512(steps int, a []float32, aLane int, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)

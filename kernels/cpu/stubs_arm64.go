@@ -4,7 +4,7 @@
 
 package cpu
 
-// tileNEON computes a [6, 16] tile of c; see routines.tile.
+// tileNEON computes a [6, 16] tile of c; see tile.
 //
 //go:noescape
 func tileNEON(steps int, a []float32, aLane, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)

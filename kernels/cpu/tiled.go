@@ -21,25 +21,39 @@ func (b *Backend) unitFits(c, x, y operand) bool {
 		c.rows >= unitLanes/2 && c.cols >= leastCols && x.cols >= roundSteps/2
 }
 
+// tiled is a sum of products on the matrix unit. A unit is some rows and columns of c,
+// for which a thread packs all that it needs: to fetch what another one has packed
+// takes longer.
+type tiled struct {
+	b          *Backend
+	c          operand
+	segments   []segment
+	add        bool
+	rows, cols int // of a unit
+}
+
 // tiled computes c = Σ segments, or c += … if add, with the matrix unit. The first
 // segment covers all columns of c, whose rows are contiguous, and so are those of
-// every x. A unit is some rows and columns of c, for which a thread packs all that it
-// needs: to fetch what another one has packed takes longer.
+// every x.
 func (b *Backend) tiled(c operand, segments []segment, add bool) {
-	rows, cols := b.unitShape(c)
-	across := ceilDiv(c.cols, cols)
-	b.each(c.rows*c.cols*segments[0].x.cols, ceilDiv(c.rows, rows)*across, func(w *worker, unit int) {
-		top, from := unit/across*rows, unit%across*cols
-		part := c.part(top, min(rows, c.rows-top), 0, c.cols)
-		for i, s := range segments {
-			left, right := max(from, s.col), min(from+cols, c.cols, s.col+s.y.cols)
-			if left < right {
-				p := b.packSegment(w, s, top, part.rows)
-				b.segmentColumns(w, part, p, left, right, add || i > 0)
-			}
-			w.scratch.reset()
+	p := &b.tiledProduct
+	*p = tiled{b: b, c: c, segments: segments, add: add}
+	p.rows, p.cols = b.unitShape(c)
+	b.run(c.rows*c.cols*segments[0].x.cols, ceilDiv(c.rows, p.rows)*ceilDiv(c.cols, p.cols), p)
+}
+
+func (p *tiled) unit(w *worker, unit int) {
+	across := ceilDiv(p.c.cols, p.cols)
+	top, from := unit/across*p.rows, unit%across*p.cols
+	part := p.c.part(top, min(p.rows, p.c.rows-top), 0, p.c.cols)
+	for i, s := range p.segments {
+		left, right := max(from, s.col), min(from+p.cols, p.c.cols, s.col+s.y.cols)
+		if left < right {
+			packed := p.b.packSegment(w, s, top, part.rows)
+			p.b.segmentColumns(w, part, packed, left, right, p.add || i > 0)
 		}
-	})
+		w.scratch.reset()
+	}
 }
 
 // unitShape is how many rows and columns of c a unit has: at most slabRows rows, and

@@ -1,7 +1,8 @@
 package cpu
 
-// partial is one block of steps of c = Σ a⊗b, or c += ….
+// partial is one block of steps of c = Σ a⊗b, or c += …. The rows of c are contiguous.
 type partial struct {
+	tiles strips
 	c     operand
 	a, b  panels
 	steps int
@@ -10,56 +11,35 @@ type partial struct {
 
 // multiply computes p tile by tile.
 func (r *routines) multiply(w *worker, p partial) {
-	for top := 0; top < p.c.rows; top += rowTiles * r.mr {
-		bottom := min(top+rowTiles*r.mr, p.c.rows)
-		for j := 0; j < p.c.cols; j += r.nr {
-			b := p.b.data[j/r.nr*p.b.panel:]
-			for i := top; i < bottom; i += r.mr {
-				a := p.a.data[i/r.mr*p.a.panel:]
-				if p.c.col == 1 && i+r.mr <= p.c.rows && j+r.nr <= p.c.cols {
-					r.tile(p.steps, a, p.a.lane, p.a.step, b, p.b.step, p.c.f32[i*p.c.row+j:], p.c.row, p.add)
+	t := p.tiles
+	for top := 0; top < p.c.rows; top += rowTiles * t.rows {
+		bottom := min(top+rowTiles*t.rows, p.c.rows)
+		for j, vectors := 0, ceilDiv(p.c.cols, t.lanes); vectors > 0; {
+			count := t.together(vectors)
+			run, cols, b := t.tiles[count-1], count*t.lanes, p.b.data[j/t.lanes*p.b.panel:]
+			for i := top; i < bottom; i += t.rows {
+				a := p.a.data[i/t.rows*p.a.panel:]
+				if i+t.rows <= p.c.rows && j+cols <= p.c.cols {
+					run(p.steps, a, p.a.lane, p.a.step, b, p.b.step, p.c.f32[i*p.c.row+j:], p.c.row, p.add)
 					continue
 				}
-				r.edge(w, p, i, j, a, b)
+				tile := w.edgeTile(t.rows * cols)
+				run(p.steps, a, p.a.lane, p.a.step, b, p.b.step, tile, cols, false)
+				r.edge(p.c.part(i, min(t.rows, p.c.rows-i), j, min(cols, p.c.cols-j)), tile, cols, p.add)
 			}
+			j, vectors = j+cols, vectors-count
 		}
 	}
 }
 
-// edge computes the tile at (i, j) aside and moves the part that c has.
-func (r *routines) edge(w *worker, p partial, i, j int, a, b []float32) {
-	tile := w.edgeTile(r.mr * r.nr)
-	r.tile(p.steps, a, p.a.lane, p.a.step, b, p.b.step, tile, r.nr, false)
-	c := p.c.part(i, min(r.mr, p.c.rows-i), j, min(r.nr, p.c.cols-j))
-	if c.col == 1 {
-		r.moveRows(c, tile, p.add)
-	} else {
-		moveCols(c, tile, r.nr, p.add)
-	}
-}
-
-// moveRows sets c, whose rows are contiguous, to its part of a tile, or adds that.
-func (r *routines) moveRows(c operand, tile []float32, add bool) {
-	for x := range c.rows {
-		to, from := c.f32[x*c.row:][:c.cols], tile[x*r.nr:][:c.cols]
+// edge sets c to its part of a tile whose rows are row apart, or adds that.
+func (r *routines) edge(c operand, tile []float32, row int, add bool) {
+	for i := range c.rows {
+		to, from := c.f32[i*c.row:][:c.cols], tile[i*row:][:c.cols]
 		if add {
 			r.addScaled(to, from, 1)
 		} else {
 			copy(to, from)
-		}
-	}
-}
-
-// moveCols is moveRows for a c whose columns are contiguous.
-func moveCols(c operand, tile []float32, nr int, add bool) {
-	for y := range c.cols {
-		to := c.f32[y*c.col:][:c.rows]
-		for x := range to {
-			if add {
-				to[x] += tile[x*nr+y]
-			} else {
-				to[x] = tile[x*nr+y]
-			}
 		}
 	}
 }

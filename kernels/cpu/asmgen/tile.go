@@ -52,7 +52,7 @@ func tile(t tileShape) {
 	TEXT(t.name, NOSPLIT|NOFRAME,
 		"func(steps int, a []float32, aLane, aStep int, b []float32, bStep int, c []float32, cRow int, add bool)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes a [%d, %d] tile of c; see routines.tile.", t.name, t.rows, t.cols*t.bytes/4))
+	Doc(fmt.Sprintf("%s computes a [%d, %d] tile of c; see tile.", t.name, t.rows, t.cols*t.bytes/4))
 	r := loadTileRegs(t)
 	acc := t.vectors[:t.rows*t.cols]
 	for i := range acc {

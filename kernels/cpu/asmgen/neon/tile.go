@@ -31,7 +31,7 @@ type tileRegs struct {
 func tile(a *assembly) {
 	const signature = "func(steps int, a []float32, aLane, aStep int, " +
 		"b []float32, bStep int, c []float32, cRow int, add bool)"
-	a.routine("tileNEON", signature, "computes a [6, 16] tile of c; see routines.tile.", func(r *routine) {
+	a.routine("tileNEON", signature, "computes a [6, 16] tile of c; see tile.", func(r *routine) {
 		t := newTileRegs(r)
 		for _, sum := range t.sums {
 			r.zero(sum)
