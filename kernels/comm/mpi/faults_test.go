@@ -4,6 +4,7 @@ package mpi_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -110,7 +111,9 @@ func TestACutLinkIsNamed(t *testing.T) {
 	if !ok {
 		t.Skip("wants a link to cut: bash .ci/cutlink")
 	}
-	exchange(t, watched(t, options), 1<<40)
+	world := watched(t, options)
+	fmt.Println("joined")
+	exchange(t, world, 1<<40)
 }
 
 func TestASilentProcess0IsNamed(t *testing.T) {
