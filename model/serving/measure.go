@@ -31,7 +31,7 @@ type Result struct {
 	Setup   Setup
 	Step    Step
 	Seconds float64    // of the whole step
-	Times   Times      // its parts; waiting for other processes counts as collectives
+	Times   Times      // its parts, each by its own median; waiting for others counts as collectives
 	Alone   Times      // of the same collectives without computing in between
 	Joules  float64    // of the machine, a step
 	Base    comm.Entry // a step, as the ledger has counted them
@@ -91,11 +91,11 @@ type session struct {
 
 // samples are the times of a step of a setup.
 type samples struct {
-	setup               int
-	step                Step
-	total, base, own    []float64
-	baseCalls, ownCalls comm.Entry // of all steps
-	joules              float64
+	setup                     int
+	step                      Step
+	total, compute, base, own []float64
+	baseCalls, ownCalls       comm.Entry // of all steps
+	joules                    float64
 }
 
 // run takes turns: every setup once, then all again.
@@ -160,8 +160,9 @@ func (s *session) time(setup int, step Step, timed bool, run func() error) error
 	seconds := time.Since(began).Seconds()
 	base, own = minus(ledger.Total(comm.Base), base), minus(ledger.Total(comm.Adapter), own)
 	at := s.at(setup, step)
-	at.total = append(at.total, seconds)
-	at.base, at.own = append(at.base, base.Elapsed.Seconds()), append(at.own, own.Elapsed.Seconds())
+	baseSeconds, ownSeconds := base.Elapsed.Seconds(), own.Elapsed.Seconds()
+	at.total, at.compute = append(at.total, seconds), append(at.compute, seconds-baseSeconds-ownSeconds)
+	at.base, at.own = append(at.base, baseSeconds), append(at.own, ownSeconds)
 	at.baseCalls, at.ownCalls = plus(at.baseCalls, base), plus(at.ownCalls, own)
 	at.joules += s.joules() - joules
 	return nil
@@ -194,18 +195,17 @@ func (s *session) results(calls []Timed[Call]) ([]Result, error) {
 	var results []Result
 	var numbers []float64
 	for _, at := range s.samples {
-		total, base, own := middle(at.total), middle(at.base), middle(at.own)
-		numbers = append(numbers, total, base, own)
+		numbers = append(numbers, middle(at.total), middle(at.compute), middle(at.base), middle(at.own))
 	}
 	if err := s.group.AllReduce(comm.Control, comm.Sum, numbers); err != nil {
 		return nil, err
 	}
 	for i, at := range s.samples {
-		mean := func(j int) float64 { return numbers[3*i+j] / float64(s.group.Procs()) }
+		mean := func(j int) float64 { return numbers[4*i+j] / float64(s.group.Procs()) }
 		count := len(at.total)
 		r := Result{
 			Setup: s.config.Setups[at.setup], Step: at.step, Seconds: mean(0), Joules: at.joules / float64(count),
-			Times: Times{Compute: mean(0) - mean(1) - mean(2), Base: mean(1), Adapter: mean(2)},
+			Times: Times{Compute: mean(1), Base: mean(2), Adapter: mean(3)},
 			Base:  divided(at.baseCalls, count), Own: divided(at.ownCalls, count),
 		}
 		if err := r.check(); err != nil {

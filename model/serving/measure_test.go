@@ -18,7 +18,7 @@ import (
 func TestMeasureTimesEveryStepOfEverySetup(t *testing.T) {
 	c := serving.MeasureConfig{
 		Setups:  []serving.Setup{smallSetup(serving.SLoRA, 2), smallSetup(serving.BDLoRA, 2)},
-		Batches: []int{3, 1}, Prompts: []int{5, 2}, NewTokens: 4, Runs: 2,
+		Batches: []int{3, 1}, Prompts: []int{5, 2}, NewTokens: 4, Runs: 1,
 	}
 	joules := []float64{0, 0}
 	results, calls := make([][]serving.Result, 2), make([][]serving.Timed[serving.Call], 2)
@@ -43,7 +43,7 @@ func TestMeasureTimesEveryStepOfEverySetup(t *testing.T) {
 			t.Errorf("result %d: got %+v of %s, want %+v of %s", i, r.Step, r.Setup.Way, want[i/2], c.Setups[i%2].Way)
 		}
 		if r.Times.Compute <= 0 || r.Times.Base <= 0 || r.Alone.Base <= 0 || r.Joules != 1 ||
-			math.Abs(r.Times.Total()-r.Seconds) > 1e-9 {
+			r.Step.Past == 0 && math.Abs(r.Times.Total()-r.Seconds) > 1e-9 { // of a single run
 			t.Errorf("result %d: got %+v, want times and the joule between two readings", i, r)
 		}
 		if own := r.Setup.Way == serving.SLoRA; (r.Times.Adapter > 0) != own || (r.Alone.Adapter > 0) != own {
