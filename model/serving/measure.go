@@ -87,6 +87,7 @@ type session struct {
 	config   MeasureConfig
 	decoders []*model.Decoder // of the setups
 	samples  []*samples       // by setup and step
+	count    int              // turns that are over
 }
 
 // samples are the times of a step of a setup.
@@ -98,16 +99,13 @@ type samples struct {
 	joules                    float64
 }
 
-// run takes turns: every setup once, then all again.
+// run does everything once to warm up and then as often as is asked for.
 func (s *session) run() error {
 	rounds := (1 + s.config.Runs) * len(s.config.Prompts)
 	for round := range rounds {
 		run, prompt := round/len(s.config.Prompts), s.config.Prompts[round%len(s.config.Prompts)]
-		for turn := range s.decoders {
-			setup := (turn + run) % len(s.decoders) // nobody is always the first
-			if err := s.turn(setup, prompt, run > 0); err != nil {
-				return err
-			}
+		if err := s.round(run, prompt); err != nil {
+			return err
 		}
 		if s.config.Progress != nil {
 			s.config.Progress(round+1, rounds)
@@ -116,26 +114,41 @@ func (s *session) run() error {
 	return nil
 }
 
-// turn reads a prompt and then decodes tokens in all batches.
-func (s *session) turn(setup, prompt int, timed bool) error {
-	d, vocab := s.decoders[setup], s.config.Setups[0].Config.Vocab
-	steps := s.steps(prompt)
-	err := s.time(setup, steps[0], timed, func() error {
+// round reads a prompt and decodes tokens in all batches. The setups take turns at every
+// step, so that what else the machine does meets all of them.
+func (s *session) round(run, prompt int) error {
+	vocab, steps := s.config.Setups[0].Config.Vocab, s.steps(prompt)
+	err := s.turns(run, steps[0], func(d *model.Decoder) error {
 		_, err := d.Begin(s.ctx, someTokens(prompt, 0, vocab))
 		return err
 	})
 	for _, step := range steps[1:] {
-		if err == nil {
-			err = d.Fork(step.Sequences, prompt)
+		for _, d := range s.decoders {
+			if err == nil {
+				err = d.Fork(step.Sequences, prompt)
+			}
 		}
 		for token := 0; token < s.config.NewTokens && err == nil; token++ {
-			err = s.time(setup, step, timed, func() error {
+			err = s.turns(run, step, func(d *model.Decoder) error {
 				_, err := d.Step(someTokens(step.Sequences, token, vocab))
 				return err
 			})
 		}
 	}
 	return err
+}
+
+// turns runs a step of all setups; nobody is always the first.
+func (s *session) turns(run int, step Step, do func(*model.Decoder) error) error {
+	for turn := range s.decoders {
+		setup := (turn + s.count) % len(s.decoders)
+		err := s.time(setup, step, run > 0, func() error { return do(s.decoders[setup]) })
+		if err != nil {
+			return err
+		}
+	}
+	s.count++
+	return nil
 }
 
 func someTokens(n, seed, vocab int) []int32 {
@@ -181,7 +194,7 @@ func (s *session) at(setup int, step Step) *samples {
 	return s.samples[slices.IndexFunc(s.samples, func(at *samples) bool { return at.setup == setup && at.step == step })]
 }
 
-// steps are those of a turn.
+// steps are those of a round.
 func (s *session) steps(prompt int) []Step {
 	steps := []Step{{Sequences: 1, Tokens: prompt}}
 	for _, batch := range s.config.Batches { // all of its tokens count as the middle one
