@@ -22,17 +22,13 @@ measure() {
     fi
 }
 
-small=(--shape llama-3.2-1b --layers 2 --prompt_tokens 128 --batch 1,8 --new_tokens 4 --runs 5)
+small=(--shape llama-3.2-1b --layers 2 --prompt_tokens 128 --batch 1,8 --new_tokens 8 --runs 5)
 middle=(--shape llama-3.1-8b --layers 1 --prompt_tokens 64 --batch 1,8 --new_tokens 4 --runs 3)
 large=(--shape llama-3.1-70b --layers 1 --prompt_tokens 32 --batch 1,8 --new_tokens 4 --runs 3)
 
 for procs in 2 4 8; do
     measure "1b-memory-$procs" shared_memory.sh $procs "${small[@]}"
-done
-for procs in 2 4 8; do
     measure "1b-tcp-$procs" tcp.sh $procs plain 0 "${small[@]}"
-done
-for procs in 2 4; do
     measure "1b-1gbit-$procs" tcp.sh $procs 1gbit 0 "${small[@]}"
 done
 measure 8b-memory-2 shared_memory.sh 2 "${middle[@]}"
