@@ -8,16 +8,24 @@ set -euo pipefail
 procs=$1 rate=$2 delay=$3
 shift 3
 name=bdlora$$
-net=10.77.0
+net=10.78.0
 here=$(cd "$(dirname "$0")" && pwd)
 
+job=
 cleanup() {
+    if [[ $job ]]; then
+        kill "$job" 2>/dev/null || true
+        wait "$job" || true
+    fi
     for ((i = 1; i <= procs; i++)); do
+        ip link del "v$i-$$" 2>/dev/null || true
         ip netns del "$name-$i" 2>/dev/null || true
     done
     ip link del "$name" 2>/dev/null || true
 }
 trap cleanup EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
 
 # shape DEVICE [command…]: the limits of what leaves a device.
 shape() {
@@ -57,4 +65,7 @@ mpirun --allow-run-as-root --bind-to none -host "$(IFS=,; echo "${hosts[*]}")" -
     --mca plm_rsh_agent "$here/in_namespace.sh" --mca plm_rsh_no_tree_spawn 1 \
     --mca oob_tcp_if_include "$net.0/24" --mca btl self,tcp --mca btl_tcp_if_include "$net.0/24" \
     --mca pml ob1 --mca mpi_yield_when_idle $((procs > cores)) \
-    "${BDLORA:-bdlora}" serve-bench --threads 1 --link "$link" "$@"
+    "${BDLORA:-bdlora}" serve-bench --threads 1 --link "$link" "$@" &
+job=$!
+wait "$job"
+job=
