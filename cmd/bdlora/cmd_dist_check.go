@@ -21,8 +21,9 @@ func distCheckCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "tensor_parallel_size", Usage: "`N` processes share a model; 0 is not checked"},
 			&cli.IntFlag{Name: "data_parallel_size", Usage: "`R` copies of the model; 0 is not checked"},
-			threadsFlag,
-			&cli.StringFlag{Name: "library", Usage: "`FILE` of the MPI library; default is $" + mpiLibraryVariable + ", or the launcher's"},
+			&cli.IntFlag{Name: threadsFlag.Name, Usage: "threads of each process; 0 is its share of the cores"},
+			&cli.StringFlag{Name: "library",
+				Usage: "`FILE` of the MPI library; default is $" + mpiLibraryVariable + ", or the launcher's"},
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "of each exchange"},
 		},
 		Action: distCheck,
@@ -52,7 +53,7 @@ func distCheck(c *cli.Context) error {
 	if err := errors.Join(check.Barrier(), check.Close()); err != nil || problems == 0 {
 		return err
 	}
-	return check.place.other(fmt.Errorf("dist check: got %d problems, want none", problems))
+	return check.place.other(fmt.Errorf("dist check: number of problems is %d, want 0", problems))
 }
 
 // print writes what was found.
@@ -68,7 +69,9 @@ func (s *setup) print(w io.Writer) {
 	s.printProcesses(w)
 	for _, sum := range s.sums {
 		if s.Procs() > 1 {
-			fmt.Fprintf(w, "all-reduce of %d KiB: %.3g ms\n", sum.bytes>>10, 1e3*sum.seconds)
+			bits := map[bool]string{true: "the same bits on all processes", false: "not the same bits"}[sum.same]
+			took := time.Duration(1e9 * sum.seconds).Round(100 * time.Nanosecond)
+			fmt.Fprintf(w, "all-reduce of %d KiB: %v, %s\n", sum.bytes>>10, took, bits)
 		}
 	}
 	for _, p := range s.problems {
@@ -84,7 +87,8 @@ func (s *setup) printProcesses(w io.Writer) {
 	fmt.Fprintln(table, "process\treplica\tshard\thost\tpid\tthreads\tcores")
 	shards := max(s.shards, 1)
 	for proc, p := range s.processes {
-		fmt.Fprintf(table, "%d\t%d\t%d\t%s\t%d\t%d\t%s\n", proc, proc/shards, proc%shards, p.Host, p.PID, p.Threads, coreList(p.Cores))
+		fmt.Fprintf(table, "%d\t%d\t%d\t%s\t%d\t%d\t%s\n",
+			proc, proc/shards, proc%shards, p.Host, p.PID, p.Threads, coreList(p.Cores))
 	}
 	table.Flush()
 }

@@ -41,13 +41,13 @@ func TestDistCheckShowsTheProcesses(t *testing.T) {
 	if r.code != exitDone && !strings.Contains(r.stdout, "threads on") { // a machine of one core
 		t.Errorf("exit code %d, want %d\n%s", r.code, exitDone, r.stderr)
 	}
-	expectIn(t, r.stdout, "launcher: Open MPI's mpirun", "library: libmpi.so.40: Open MPI v", "(?m)^1 +0 +1 ", "all-reduce of 4 KiB")
+	expectIn(t, r.stdout, "launcher: Open MPI's mpirun", "library: libmpi.so.40: Open MPI v", "(?m)^1 +0 +1 ", "all-reduce of 4 KiB: .*, the same bits on all processes")
 }
 
 func TestDistCheckSaysWhatIsWrongOnce(t *testing.T) {
 	r := mpirun(t, "2", "dist", "check", "--tensor_parallel_size", "2", "--data_parallel_size", "3")
 	expectIn(t, r.stdout, "problem: the grid of 2 shards × 3 replicas has 6 places, the job 2 processes", "hint: start as many: mpirun -n 6")
-	if n := strings.Count(r.stderr, "bdlora: dist check: got "); r.code != exitFailed || n != 1 {
+	if n := strings.Count(r.stderr, "bdlora: dist check: "); r.code != exitFailed || n != 1 {
 		t.Errorf("exit code %d, %d times what is wrong; want %d, and once\n%s", r.code, n, exitFailed, r.stderr)
 	}
 	r = mpirun(t, "2", "dist", "check", "--library", "/nowhere/libmpi.so")

@@ -77,7 +77,8 @@ func (s *setup) checkGrid() {
 			hosts[p.Host] = true
 		}
 		if len(hosts) > 1 {
-			s.wrong(fmt.Sprintf("start a multiple of %d on each host: mpirun --map-by ppr:%d:node, srun --ntasks-per-node=%d", shards, shards, shards),
+			s.wrong(fmt.Sprintf("start a multiple of %[1]d on each host: mpirun --map-by ppr:%[1]d:node, "+
+				"srun --ntasks-per-node=%[1]d", shards),
 				"processes %d to %d share a model but no host: they are on %d", first, first+shards-1, len(hosts))
 		}
 	}
@@ -104,7 +105,8 @@ func (s *setup) checkCores() {
 			}
 		}
 		if threads > len(cores) {
-			s.wrong("fewer processes on it, or fewer --threads", "host %s has %d threads on %d cores", host, threads, len(cores))
+			s.wrong("fewer processes on it, or fewer --threads",
+				"host %s has %d threads on %d cores", host, threads, len(cores))
 		}
 	}
 }
@@ -133,6 +135,7 @@ func (s *setup) on(host string) (processes []member) {
 type timedSum struct {
 	bytes   int
 	seconds float64 // the median of several
+	same    bool    // bits, on all processes
 }
 
 // checkSums adds up among all processes, and compares what they get.
@@ -151,7 +154,6 @@ func (s *setup) checkSums() error {
 			}
 			seconds[i] = time.Since(began).Seconds()
 		}
-		s.sums = append(s.sums, timedSum{4 * length, median(seconds)})
 		hash := fnv.New64a()
 		if err := binary.Write(hash, binary.LittleEndian, sum); err != nil {
 			return err
@@ -160,11 +162,15 @@ func (s *setup) checkSums() error {
 		if err != nil {
 			return err
 		}
+		same := true
 		for proc, h := range hashes {
 			if h != hashes[0] {
-				s.wrong("another MPI library, or another algorithm of it", "process %d got other bits than process 0 for a sum of %d numbers", proc, length)
+				same = false
+				s.wrong("another MPI library, or another algorithm of it",
+					"process %d got other bits than process 0 for a sum of %d numbers", proc, length)
 			}
 		}
+		s.sums = append(s.sums, timedSum{4 * length, median(seconds), same})
 	}
 	return nil
 }

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
@@ -121,8 +121,9 @@ func gather[T any](c comm.Comm, mine T) ([]T, error) {
 		return nil, err
 	}
 	room := int(longest[0])
-	texts := slices.Repeat([]byte(" "), room*c.Procs())
-	if err := c.AllGather(comm.Control, texts, append(text, slices.Repeat([]byte(" "), room-len(text))...)); err != nil {
+	text = append(text, bytes.Repeat([]byte(" "), room-len(text))...)
+	texts := make([]byte, room*c.Procs())
+	if err := c.AllGather(comm.Control, texts, text); err != nil {
 		return nil, err
 	}
 	all := make([]T, c.Procs())

@@ -111,7 +111,8 @@ func (c *Call) check(why Purpose, procs int) error {
 	}
 	switch {
 	case !ok || !okSrc || dst != src:
-		return fmt.Errorf("comm: %s: buffers are %T and %T, want both []float32, []float64 or []byte", c.Kind, c.Dst, c.Src)
+		return fmt.Errorf("comm: %s: buffers are %T and %T, want both []float32, []float64 or []byte",
+			c.Kind, c.Dst, c.Src)
 	case reduces && dst == Bytes:
 		return fmt.Errorf("comm: %s: buffer is []byte, want []float32 or []float64", c.Kind)
 	case reduces && c.Op > Max:

@@ -42,7 +42,8 @@ func (l lab) entry(why comm.Purpose, kind comm.Collective, before, want comm.Ent
 	got := l.Ledger().Of(why, kind)
 	calls, payload, elapsed := got.Calls-before.Calls, got.Payload-before.Payload, got.Elapsed-before.Elapsed
 	if calls != want.Calls || payload != want.Payload {
-		l.fail("%s of %s: counted %d calls of %d bytes, want %d of %d", kind, why, calls, payload, want.Calls, want.Payload)
+		l.fail("%s of %s: counted %d calls of %d bytes, want %d of %d",
+			kind, why, calls, payload, want.Calls, want.Payload)
 	}
 	if (elapsed > 0) != (calls > 0) {
 		l.fail("%s of %s: %d calls took %v", kind, why, calls, elapsed)

@@ -87,7 +87,8 @@ func (e *engine) Split(color, key int) (comm.Engine, error) {
 // expectSame compares the processes' calls, by what tells them apart. What Fits compares
 // is in it.
 func (e *engine) expectSame(call comm.Call) error {
-	mine := []float64{float64(call.Kind), float64(call.Op)*4 + float64(call.Type), float64(call.Root), float64(call.Len)}
+	opAndType := 4*int(call.Op) + int(call.Type)
+	mine := []float64{float64(call.Kind), float64(opAndType), float64(call.Root), float64(call.Len)}
 	all := make([]float64, len(mine)*e.Procs())
 	if err := e.allGather(e.operands(comm.Call{Type: comm.Float64, Dst: all, Src: mine})); err != nil {
 		return err
@@ -99,7 +100,8 @@ func (e *engine) expectSame(call comm.Call) error {
 	}
 	for proc := range e.members {
 		if first, other := decode(0), decode(proc); !other.Fits(first) {
-			return fmt.Errorf("mpi: calls differ: process %d makes %s, process %d %s", e.members[0], first, e.members[proc], other)
+			return fmt.Errorf("mpi: calls differ: process %d makes %s, process %d %s",
+				e.members[0], first, e.members[proc], other)
 		}
 	}
 	return nil

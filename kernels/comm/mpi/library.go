@@ -75,12 +75,14 @@ func load(options comm.Options) (*library, error) {
 		}
 		errs = append(errs, err)
 	}
-	return nil, fmt.Errorf("mpi: %w, want one of %s:\n%w", comm.ErrNoLibrary, strings.Join(files, ", "), errors.Join(errs...))
+	all := strings.Join(files, ", ")
+	return nil, fmt.Errorf("mpi: %w, want one of %s:\n%w", comm.ErrNoLibrary, all, errors.Join(errs...))
 }
 
 // candidates are the files that libraries have, those of the launcher first.
 func candidates(launcher comm.Launcher) []string {
-	standard, open, mpich := []string{"libmpi_abi.so.1"}, []string{"libmpi.so.40"}, []string{"libmpi.so.12", "libmpich.so.12"}
+	standard, open := []string{"libmpi_abi.so.1"}, []string{"libmpi.so.40"}
+	mpich := []string{"libmpi.so.12", "libmpich.so.12"}
 	if runtime.GOOS == "darwin" {
 		const brew = "/opt/homebrew/lib/" // where dlopen does not look of itself
 		standard = []string{"libmpi_abi.1.dylib", brew + "libmpi_abi.1.dylib"}
@@ -161,7 +163,8 @@ func (l *library) call(f function, args ...uintptr) error {
 func (l *library) failure(f function, code int32) error {
 	const mpiMaxErrorString = 512
 	text, n := make([]byte, mpiMaxErrorString), int32(0)
-	purego.SyscallN(l.functions[mpiErrorString], uintptr(code), uintptr(unsafe.Pointer(&text[0])), uintptr(unsafe.Pointer(&n)))
+	purego.SyscallN(l.functions[mpiErrorString], uintptr(code),
+		uintptr(unsafe.Pointer(&text[0])), uintptr(unsafe.Pointer(&n)))
 	return fmt.Errorf("mpi: %s: %s (code %d)", functionNames[f], text[:n], code)
 }
 
@@ -172,7 +175,8 @@ func (l *library) start() error {
 		return err
 	}
 	if uintptr(provided) < l.serialized {
-		return fmt.Errorf("mpi: %s: thread level is %d, want at least %d (MPI_THREAD_SERIALIZED)", l.File, provided, l.serialized)
+		return fmt.Errorf("mpi: %s: thread level is %d, want at least %d (MPI_THREAD_SERIALIZED)",
+			l.File, provided, l.serialized)
 	}
 	for t := comm.Bytes; t <= comm.Float64; t++ {
 		var bytes int32

@@ -38,7 +38,7 @@ func (w *World) Peers() []comm.Peer { return w.job.peers }
 // process would compute alone. MPI can be opened once in a process.
 func Open(options comm.Options) (*World, error) {
 	if options.Lost == nil {
-		return nil, fmt.Errorf("mpi: Options.Lost is nil, want what ends the process: a call of MPI cannot be taken back")
+		return nil, errors.New("mpi: Options.Lost is nil, want what ends the process: no call of MPI can be taken back")
 	}
 	if options.Timeout == 0 {
 		options.Timeout = comm.DefaultTimeout
@@ -120,7 +120,8 @@ func (e *engine) allPeers() ([]comm.Peer, error) {
 	peers := make([]comm.Peer, e.Procs())
 	for proc := range peers {
 		peers[proc].Proc = proc
-		if _, err := fmt.Sscanln(string(all[proc*room:(proc+1)*room]), &peers[proc].PID, &peers[proc].Host); err != nil {
+		name := string(all[proc*room : (proc+1)*room])
+		if _, err := fmt.Sscanln(name, &peers[proc].PID, &peers[proc].Host); err != nil {
 			return nil, fmt.Errorf("mpi: process %d: its name: %w", proc, err)
 		}
 	}

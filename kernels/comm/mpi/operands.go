@@ -51,13 +51,15 @@ func pieces(bytes, most int, each func(from, to int) error) error {
 
 func (e *engine) allReduce(o operands, op uintptr) error {
 	return pieces(len(o.dst), pieceBytes, func(from, to int) error {
-		return e.lib.call(mpiAllreduce, e.lib.inPlace, uintptr(unsafe.Pointer(&o.dst[from])), o.count(to-from), o.datatype, op, e.handle)
+		return e.lib.call(mpiAllreduce, e.lib.inPlace, uintptr(unsafe.Pointer(&o.dst[from])), o.count(to-from),
+			o.datatype, op, e.handle)
 	})
 }
 
 func (e *engine) broadcast(o operands, root int) error {
 	return pieces(len(o.dst), pieceBytes, func(from, to int) error {
-		return e.lib.call(mpiBcast, uintptr(unsafe.Pointer(&o.dst[from])), o.count(to-from), o.datatype, uintptr(root), e.handle)
+		return e.lib.call(mpiBcast, uintptr(unsafe.Pointer(&o.dst[from])), o.count(to-from),
+			o.datatype, uintptr(root), e.handle)
 	})
 }
 

@@ -142,7 +142,8 @@ func (p *post) connect(n notice) error {
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", address, err))
 	}
-	return fmt.Errorf("mpi: process %d cannot reach process 0 beside MPI, to notice who is lost: %w", p.proc, errors.Join(errs...))
+	return fmt.Errorf("mpi: process %d cannot reach process 0 beside MPI, to notice who is lost: %w",
+		p.proc, errors.Join(errs...))
 }
 
 // join greets process 0 and, once it has answered, goes on to tell it and to hear it.
