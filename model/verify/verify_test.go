@@ -156,9 +156,22 @@ func TestNotANumberIsInfinitelyFar(t *testing.T) {
 
 func TestCompareRefusesOtherShapes(t *testing.T) {
 	whole := pass(t, comm.Alone(), adapter(t, 2), false)
-	_, err := whole.Compare(pass(t, comm.Alone(), adapter(t, 1), false))
-	want := "verify: got shards of model.layers.0.self_attn.q_proj with A {0 8 16} and B {128 16 8}, want the adapter's"
-	if err == nil || !strings.HasPrefix(err.Error(), want) {
+	for name, change := range map[string]func(m *bdlora.Module){
+		"A":     func(m *bdlora.Module) { m.A.Cols /= 2 },
+		"B":     func(m *bdlora.Module) { m.B.Rows /= 2 },
+		"layer": func(m *bdlora.Module) { m.Layer = 1 },
+	} {
+		part, plan := *whole, *whole.Plan
+		plan.Modules = slices.Clone(plan.Modules)
+		change(&plan.Modules[3])
+		part.Plan = &plan
+		_, err := whole.Compare(&part)
+		if err == nil || !strings.Contains(err.Error(), "want the adapter's model.layers.0.self_attn.o_proj with") {
+			t.Errorf("%s: got error %v, want that o_proj is another", name, err)
+		}
+	}
+	_, err := whole.Compare(&verify.Outcome{Plan: &bdlora.Plan{}})
+	if want := "verify: got shards of 0 linears, want the adapter's 14"; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %q", err, want)
 	}
 }
