@@ -48,8 +48,9 @@ func TestServeBenchCountsWhatCrosses(t *testing.T) {
 			s.Past == 0 && math.Abs(s.Parts.Total()-s.Seconds) > 1e-9 {
 			t.Errorf("%s, %s: got %+v, want times, and those of a single run to add up", s.name(), s.adapter(), s)
 		}
-		if blocks := r.Steps[i/adapters*adapters+3]; math.Abs(s.Ratio-s.Seconds/blocks.Seconds) > 1e-9 || blocks.Rank != 10 {
-			t.Errorf("%s, %s: %g of BD-LoRA's %+v", s.name(), s.adapter(), s.Ratio, blocks)
+		if blocks := r.Steps[i/adapters*adapters+3]; blocks.Rank != 10 || blocks.Ratio != 1 || s.Ratio <= 0 ||
+			math.Abs(s.AloneRatio-s.Alone.Total()/blocks.Alone.Total()) > 1e-9 {
+			t.Errorf("%s, %s: %g and %g of BD-LoRA's %+v", s.name(), s.adapter(), s.Ratio, s.AloneRatio, blocks)
 		}
 	}
 }

@@ -48,7 +48,8 @@ type serveAdapter struct {
 }
 
 // serveStep is a measured step of a setup, all times in seconds. Ratios are to BD-LoRA
-// of the lower rank.
+// of the lower rank; that of whole steps is the median over turns, in which both meet
+// what else the machine does.
 type serveStep struct {
 	Way          serving.Way   `json:"way"`
 	Rank         int           `json:"rank"`
@@ -144,7 +145,11 @@ func (r *serveReport) add(result serving.Result, all []serving.Result) {
 	blocks := all[slices.IndexFunc(all, func(other serving.Result) bool {
 		return other.Setup.Way == serving.BDLoRA && other.Step == result.Step
 	})]
-	line.Ratio, line.AloneRatio = line.Seconds/blocks.Seconds, result.Alone.Total()/math.Max(1e-9, blocks.Alone.Total())
+	var ratios []float64
+	for turn, seconds := range result.Turns {
+		ratios = append(ratios, seconds/blocks.Turns[turn])
+	}
+	line.Ratio, line.AloneRatio = median(ratios), result.Alone.Total()/math.Max(1e-9, blocks.Alone.Total())
 	r.Energy = r.Energy || line.Joules > 0
 	r.Steps = append(r.Steps, line)
 }

@@ -31,6 +31,7 @@ type Result struct {
 	Setup   Setup
 	Step    Step
 	Seconds float64    // of the whole step
+	Turns   []float64  // seconds of this process, turn by turn: the setups' go together
 	Times   Times      // its parts, each by its own median; waiting for others counts as collectives
 	Alone   Times      // of the same collectives without computing in between
 	Joules  float64    // of the machine, a step
@@ -217,7 +218,7 @@ func (s *session) results(calls []Timed[Call]) ([]Result, error) {
 		mean := func(j int) float64 { return numbers[4*i+j] / float64(s.group.Procs()) }
 		count := len(at.total)
 		r := Result{
-			Setup: s.config.Setups[at.setup], Step: at.step, Seconds: mean(0), Joules: at.joules / float64(count),
+			Setup: s.config.Setups[at.setup], Step: at.step, Seconds: mean(0), Turns: at.total, Joules: at.joules / float64(count),
 			Times: Times{Compute: mean(1), Base: mean(2), Adapter: mean(3)},
 			Base:  divided(at.baseCalls, count), Own: divided(at.ownCalls, count),
 		}
@@ -258,8 +259,7 @@ func divided(a comm.Entry, n int) comm.Entry {
 	return comm.Entry{Calls: a.Calls / n, Payload: a.Payload / int64(n), Elapsed: a.Elapsed / time.Duration(n)}
 }
 
-// middle is the median, of an even number the lower one; it sorts values.
+// middle is the median, of an even number the lower one.
 func middle(values []float64) float64 {
-	slices.Sort(values)
-	return values[(len(values)-1)/2]
+	return slices.Sorted(slices.Values(values))[(len(values)-1)/2]
 }

@@ -46,6 +46,9 @@ func TestMeasureTimesEveryStepOfEverySetup(t *testing.T) {
 			r.Step.Past == 0 && math.Abs(r.Times.Total()-r.Seconds) > 1e-9 { // of a single run
 			t.Errorf("result %d: got %+v, want times and the joule between two readings", i, r)
 		}
+		if turns := map[bool]int{true: 1, false: c.NewTokens}[r.Step.Past == 0]; len(r.Turns) != turns {
+			t.Errorf("result %d: got %d turns, want %d", i, len(r.Turns), turns)
+		}
 		if own := r.Setup.Way == serving.SLoRA; (r.Times.Adapter > 0) != own || (r.Alone.Adapter > 0) != own {
 			t.Errorf("result %d: got %+v, want calls of S-LoRA's own", i, r)
 		}
