@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -116,8 +117,14 @@ func newServeJob(c *cli.Context, procs, threads int) (*serveJob, error) {
 	if c.Int("threads") < 0 {
 		errs = append(errs, fmt.Errorf("--threads: got %d, want at least 0", c.Int("threads")))
 	}
-	if len(errs) > 0 {
-		return nil, usageError{errors.Join(errs...)}
+	errs = append(errs, (&model.Model{Config: config}).Join(comm.Silent(0, procs)))
+	if path := c.String("chart"); path != "" {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			errs = append(errs, fmt.Errorf("--chart: %w", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, usageError{err}
 	}
 	j := &serveJob{c: c, config: config, all: config.Layers, threads: threads}
 	if n := c.Int("threads"); n > 0 {
