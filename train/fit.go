@@ -72,7 +72,7 @@ func (t *trainer) measure(c Config, plan *bdlora.Plan, rows, evalRows []data.Exa
 	}
 	t.model.HoldAs(model.BaseDtype(c.BaseDtype))
 	defer t.model.HoldAs(model.BaseDtype(t.cfg.BaseDtype))
-	return MeasureMemory(t.be, t.model, plan, l.graphConfig(c), l.text), nil
+	return MeasureMemory(t.be, t.model, plan, l.graphConfig(c), l.text, t.grid.World.Procs()), nil
 }
 
 // savings are the changes that a run could make, one after another, the least harmful

@@ -29,6 +29,9 @@ const GarbagePercent = 5
 const (
 	programBytes = 24 << 20 // resident before the first step
 	tokenBytes   = 5        // of an example: the token, and whether it is trained
+
+	// exchangeBytes is what an MPI library takes in one of a few processes, by Open MPI 4.1.
+	exchangeBytes = 16 << 20
 )
 
 // Text is how many tokens examples have.
@@ -38,8 +41,8 @@ type Text struct {
 }
 
 // MeasureMemory says what a run would take whose graph is that of c, on such examples: of
-// a model that has joined a group, what this process would.
-func MeasureMemory(be kernels.Backend, m *model.Model, plan *bdlora.Plan, c model.GraphConfig, text Text) Memory {
+// a model that has joined a group, what this one of procs processes would.
+func MeasureMemory(be kernels.Backend, m *model.Model, plan *bdlora.Plan, c model.GraphConfig, text Text, procs int) Memory {
 	memory := Memory{Memory: model.MeasureMemory(be, m, plan, c), Rows: tokenBytes * int64(text.Tokens)}
 	memory.Weights = m.ReadBytes(text.Different)
 	const copies, float32Bytes = 3, 4 // of the adapter and of its two moments
@@ -49,6 +52,9 @@ func MeasureMemory(be kernels.Backend, m *model.Model, plan *bdlora.Plan, c mode
 		memory.Saving += float32Bytes * plan.Params() // the whole adapter, for PEFT's files
 	}
 	memory.Program = programBytes + memory.Private()*GarbagePercent/100
+	if procs > 1 {
+		memory.Program += exchangeBytes
+	}
 	return memory
 }
 

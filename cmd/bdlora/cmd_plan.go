@@ -10,6 +10,7 @@ import (
 
 	"bdlora/bdlora"
 	"bdlora/kernels"
+	"bdlora/kernels/comm"
 	"bdlora/model"
 	"bdlora/train"
 )
@@ -30,6 +31,7 @@ func planCommand() *cli.Command {
 			&cli.IntFlag{Name: "tokens", Value: 1024, Usage: "for the memory: most tokens of a micro-batch, rows times their length"},
 			&cli.IntFlag{Name: "eval_tokens", Usage: "for the memory: those of a micro-batch of evaluation; 0 is no evaluation"},
 			&cli.Float64Flag{Name: "lora_dropout", Usage: "for the memory: probability of dropping an input of the adapter"},
+			&cli.IntFlag{Name: "tensor_parallel_size", Value: 1, Usage: "for the memory: processes that train the model together"},
 			baseDtypeFlag, threadsFlag,
 		}, planServeFlags()...),
 		Action: plan,
@@ -49,6 +51,8 @@ func plan(c *cli.Context) error {
 		return usagef("--eval_tokens: got %d, want at least 0", c.Int("eval_tokens"))
 	case c.Float64("lora_dropout") < 0 || c.Float64("lora_dropout") >= 1:
 		return usagef("--lora_dropout: got %g, want at least 0 and less than 1", c.Float64("lora_dropout"))
+	case c.Int("tensor_parallel_size") < 1 || c.Int("nblocks")%c.Int("tensor_parallel_size") != 0:
+		return usagef("--tensor_parallel_size: got %d, want a divisor of --nblocks %d", c.Int("tensor_parallel_size"), c.Int("nblocks"))
 	case c.IsSet("lora_r") && c.IsSet("match_lora_rank"):
 		return usagef("--lora_r and --match_lora_rank: got both, want one")
 	}
@@ -73,6 +77,9 @@ func plan(c *cli.Context) error {
 	}
 	printPlan(c.App.Writer, p)
 	printMatched(c, p)
+	if err := l.model.Join(comm.Silent(0, c.Int("tensor_parallel_size"))); err != nil {
+		return err
+	}
 	return printMemory(c.App.Writer, be, l.model, p, model.GraphConfig{
 		Tokens: c.Int("tokens"), EvalTokens: c.Int("eval_tokens"), Dropout: c.Float64("lora_dropout"),
 	})
@@ -136,13 +143,17 @@ func shape(dims [2]int) string { return strings.ReplaceAll(fmt.Sprint(dims), " "
 // printMemory writes what training takes, with gradient checkpointing and without.
 func printMemory(w io.Writer, be kernels.Backend, m *model.Model, p *bdlora.Plan, c model.GraphConfig) error {
 	microBatch := train.Text{Tokens: c.Tokens, Different: c.Tokens}
-	keep := train.MeasureMemory(be, m, p, c, microBatch)
+	keep := train.MeasureMemory(be, m, p, c, microBatch, m.Group().Procs())
 	keepFlops := model.MeasureFlops(be, m, p, c)
 	c.Recompute = true
-	again := train.MeasureMemory(be, m, p, c, microBatch)
+	again := train.MeasureMemory(be, m, p, c, microBatch, m.Group().Procs())
 	againFlops := model.MeasureFlops(be, m, p, c)
 
-	fmt.Fprintf(w, "\nmemory to train %s tokens at a time, beside the dataset:\n", thousands(int64(c.Tokens)))
+	of := ""
+	if procs := m.Group().Procs(); procs > 1 {
+		of = fmt.Sprintf(" of the first of %d processes", procs)
+	}
+	fmt.Fprintf(w, "\nmemory%s to train %s tokens at a time, beside the dataset:\n", of, thousands(int64(c.Tokens)))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "gradient_checkpointing\tfalse\ttrue\t")
 	for _, row := range []struct {

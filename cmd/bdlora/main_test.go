@@ -85,6 +85,8 @@ func TestTheWholeJob(t *testing.T) {
 	model, out := filepath.Join(dir, "model"), filepath.Join(dir, "out")
 	rows := filepath.Join(dir, "heldout.jsonl")
 
+	expectIn(t, must(t, "plan", "--model", model, "--nblocks", "4", "--tensor_parallel_size", "2").stdout,
+		`memory of the first of 2 processes`, `weights, mapped from their files +1\.0 MiB`)
 	expectIn(t, must(t, "plan", "--model", model, "--nblocks", "4").stdout,
 		`self_attn\.q_proj +\d+ +column`, `mlp\.down_proj +\d+ +row`, `trainable params: [\d,]+ \|\| all params: [\d,]+ \|\| trainable%: \d`, `memory to train`)
 	expectIn(t, must(t, "data", "validate", "--model", model, rows).stdout, `rows: \d+ \|\| examples: \d+`)
@@ -167,6 +169,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"no value":          {[]string{"train", "--dataset"}, exitUsage, []string{`--dataset: got no value`}},
 		"bad rows":          {[]string{"train", "model_name_or_path=" + model, "dataset=" + bad, "output_dir=" + out}, exitFailed, []string{`bad\.jsonl:1:\d+: field "completion": got number, want string`, `bad\.jsonl:2:`}},
 		"blocks":            {[]string{"plan", "--model", model, "--nblocks", "3"}, exitFailed, []string{`nblocks: 3 does not divide`, `want 1, 2 or 4`}},
+		"parts":             {[]string{"plan", "--model", model, "--nblocks", "4", "--tensor_parallel_size", "3"}, exitUsage, []string{`got 3, want a divisor of --nblocks 4`}},
 		"bad target":        {[]string{"plan", "--model", model, "--target_modules", "q_prj"}, exitFailed, []string{`q_prj`, `q_proj`}},
 		"no such model":     {[]string{"train", "model_name_or_path=/nowhere", "dataset=" + rows, "output_dir=" + out}, exitFailed, []string{`/nowhere`}},
 		"bad format":        {[]string{"export", "--format", "gguf", "--output", out, "--adapter", model}, exitUsage, []string{`--format: got "gguf"`}},
