@@ -21,7 +21,8 @@ type Config struct {
 	// DatasetFormat is the layout of the rows: "messages", "alpaca",
 	// "prompt_completion", "question_answer", or "auto", the default, which detects it.
 	DatasetFormat string `yaml:"dataset_format"`
-	// OutputDir is the folder for all that the run writes. Required.
+	// OutputDir is the folder for all that the run writes, on a disk that all of its
+	// processes share. Required.
 	OutputDir string `yaml:"output_dir" resume:"free"`
 
 	// MaxLength is the longest row in tokens; default 1024.

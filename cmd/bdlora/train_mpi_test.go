@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"bdlora/train"
@@ -61,12 +62,17 @@ func lossesOf(t *testing.T, dir string) (losses []float64) {
 	return losses
 }
 
-// Law: what one process finds wrong is said once, by the first one, with who has found it.
-func TestOneProcessSaysWhatAnotherHasFoundWrong(t *testing.T) {
+// Law: what processes find wrong is said once, before they have joined and after.
+func TestProcessesSayOnceWhatIsWrong(t *testing.T) {
 	dir := unpacked(t)
-	r := mpirun(t, "2", shortRun(dir, "data_parallel_size=2", "output_dir="+filepath.Join(dir, "model"))...)
-	if n := bytes.Count([]byte(r.stderr), []byte("bdlora: ")); r.code != exitFailed || n != 1 {
-		t.Errorf("exit code %d and %d errors, want %d and one\n%s", r.code, n, exitFailed, r.stderr)
+	for setting, want := range map[string]string{
+		"save_steps=0": "save_steps: got 0",
+		"output_dir=" + filepath.Join(dir, "model"): "output_dir: .* is the folder of the base model",
+	} {
+		r := mpirun(t, "2", shortRun(dir, "data_parallel_size=2", setting)...)
+		if n := strings.Count(r.stderr, "bdlora: "); r.code != exitFailed || n != 1 {
+			t.Errorf("%s: exit code %d and %d errors, want %d and one\n%s", setting, r.code, n, exitFailed, r.stderr)
+		}
+		expectIn(t, r.stderr, want)
 	}
-	expectIn(t, r.stderr, "output_dir: .* is the folder of the base model")
 }

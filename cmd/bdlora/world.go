@@ -158,6 +158,14 @@ func (w *world) leave(err error) error {
 	return w.place.other(errors.Join(err, w.Close()))
 }
 
+// waitForFirst gives process 0 the time to say the same, after which the launcher ends the
+// others. It says what all have met before they have joined, such as a wrong setting.
+func waitForFirst() {
+	if placeFrom(os.Getenv).proc > 0 {
+		time.Sleep(time.Second)
+	}
+}
+
 // said reports whether another process says the error. It waits a little then, since
 // the launcher may end that one as soon as this one has ended.
 func said(err error) bool {
