@@ -18,12 +18,14 @@ func A100() Machine {
 // published what collectives take.
 //
 //	nvlink  8 GPUs of a node. 200 GB/s a GPU: all-reduce of nccl-tests on 8 A100
-//	        (NVIDIA/nccl-tests#149). An all-reduce of little takes 10 µs, vLLM's own on 8
-//	        H100 (sgl-project/sglang#2904); an all-gather goes through NCCL, 16 µs on
-//	        8 H20 (deepseek-ai/DeepEP#303). A100 are somewhat slower than either.
+//	        (NVIDIA/nccl-tests#149). An all-reduce of a few KB takes 10 µs, vLLM's own on
+//	        8 H100 (sgl-project/sglang#2904). An all-gather goes through NCCL, whose
+//	        all-reduce of as much takes 16 µs on 8 H20 (deepseek-ai/DeepEP#303). A100 are
+//	        somewhat slower than either.
 //	pcie    the same without NVLink. 20 GB/s between A100 that have but PCIe between
-//	        them (NVIDIA/nccl-tests#178), 43 µs for little among 8 GPUs (NVIDIA/nccl#1530).
-//	tcp     10 Gbit/s Ethernet at its rate, and 50 µs: two ends of a kernel's TCP.
+//	        them (NVIDIA/nccl-tests#178), 43 µs for little among 8 RTX 4090
+//	        (NVIDIA/nccl#1530).
+//	tcp     10 Gbit/s Ethernet at its rate, and 50 µs, what two kernels' TCP may take.
 func Links() []Link {
 	both := func(name string, line Line) Link { return Link{name, line, line} }
 	return []Link{
