@@ -16,7 +16,7 @@ func (t *trainer) cutPlan(plan *bdlora.Plan, checkpoint *Checkpoint) (*bdlora.Pl
 	case plan.Shards()%parts == 0:
 		return plan, nil
 	case checkpoint == nil:
-		return nil, fmt.Errorf("config: tensor_parallel_size: got %d, want a divisor of nblocks %d without a checkpoint to go on from",
+		return nil, fmt.Errorf("config: tensor_parallel_size: got %d, want a divisor of nblocks %d with nothing to resume",
 			parts, plan.Shards())
 	}
 	return bdlora.RecutPlan(plan, parts)
@@ -68,11 +68,13 @@ func (t *trainer) loadCut(c *Checkpoint, plan *bdlora.Plan) (*Snapshot, error) {
 func (c Config) regrid(was Config) string {
 	var changes []string
 	if was.TensorParallelSize != c.TensorParallelSize || was.DataParallelSize != c.DataParallelSize {
-		changes = append(changes, fmt.Sprintf("on tensor_parallel_size %d × data_parallel_size %d instead of %d × %d, to the same but for rounding",
+		changes = append(changes, fmt.Sprintf("on tensor_parallel_size %d × data_parallel_size %d instead of %d × %d, "+
+			"to the same but for rounding",
 			c.TensorParallelSize, c.DataParallelSize, was.TensorParallelSize, was.DataParallelSize))
 	}
 	if was.Blocks != c.Blocks {
-		changes = append(changes, fmt.Sprintf("its %d blocks cut into %d that compute the same: rank %d instead of %d, alpha %g instead of %g",
+		changes = append(changes, fmt.Sprintf("its %d blocks cut into %d that compute the same: "+
+			"rank %d instead of %d, alpha %g instead of %g",
 			was.Blocks, c.Blocks, c.LoraR, was.LoraR, c.LoraAlpha, was.LoraAlpha))
 	}
 	return strings.Join(changes, "; ")
