@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
@@ -187,7 +188,7 @@ func (b *bench) print(table func(w io.Writer) error) error {
 		return encoder.Encode(b.report)
 	}
 	m, on := b.report.Model, b.report.Machine
-	fmt.Fprintf(w, "%s, %d layers, %s params, linears in %s\n", m.Name, m.Layers, thousands(m.Params), m.Weights)
+	fmt.Fprintf(w, "%s, %d layers, %s params, linears in %s\n", m.Name, m.Layers, numbers.Thousands(m.Params), m.Weights)
 	fmt.Fprintf(w, "%s/%s, %d threads, path %s; peak %.1f GFLOP/s of %s\n\n",
 		on.OS, on.Arch, on.Threads, on.Path, on.PeakGFLOPs, on.PeakOf)
 	return table(w)
@@ -221,11 +222,5 @@ func medianSeconds(runs int, f func()) float64 {
 		}
 		seconds = append(seconds, time.Since(began).Seconds()/float64(repeats))
 	}
-	return median(seconds)
-}
-
-// median is the middle of values, which it sorts; of an even number, the lower one.
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return values[(len(values)-1)/2]
+	return numbers.Median(seconds)
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/machine"
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels"
 	"bdlora/model"
 )
@@ -61,7 +63,7 @@ func benchGenerate(c *cli.Context) error {
 	if err := r.generate(b); err != nil {
 		return err
 	}
-	r.PeakResidentBytes, r.PeakResidentOf = peakResident() // before the bandwidth's own memory
+	r.PeakResidentBytes, r.PeakResidentOf = machine.PeakMemory() // before the bandwidth's own memory
 	r.BandwidthGBPerSecond = b.be.ReadRate() / 1e9
 	r.BandwidthShare = r.WeightGBPerSecond / r.BandwidthGBPerSecond
 	return b.print(r.print)
@@ -82,7 +84,7 @@ func (r *generateReport) generate(b *bench) error {
 			b.note("run %d of %d: prompt %.3g s, new tokens %.3g s", i, r.Runs, prefill, decode)
 		}
 	}
-	r.PrefillSeconds, r.DecodeSeconds = median(prefills), median(decodes)
+	r.PrefillSeconds, r.DecodeSeconds = numbers.Median(prefills), numbers.Median(decodes)
 	r.PrefillTokensPerSecond = float64(r.PromptTokens) / r.PrefillSeconds
 	r.DecodeTokensPerSecond = float64(r.NewTokens) / r.DecodeSeconds
 	r.WeightBytesPerToken = readPerToken(b.model)
@@ -130,11 +132,11 @@ func weightBytes(w *kernels.Weight) int64 {
 // print writes the rates.
 func (r *generateReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "prompt of %d tokens: %.3g s, %s tokens/s\n",
-		r.PromptTokens, r.PrefillSeconds, rate(r.PrefillTokensPerSecond))
+		r.PromptTokens, r.PrefillSeconds, numbers.Rate(r.PrefillTokensPerSecond))
 	fmt.Fprintf(w, "%d new tokens: %.3g s, %s tokens/s (medians of %d)\n",
-		r.NewTokens, r.DecodeSeconds, rate(r.DecodeTokensPerSecond), r.Runs)
+		r.NewTokens, r.DecodeSeconds, numbers.Rate(r.DecodeTokensPerSecond), r.Runs)
 	fmt.Fprintf(w, "weights read for a token: %s, %.1f GB/s, %.1f%% of the %.1f GB/s that memory gives\n",
-		mebibytes(r.WeightBytesPerToken), r.WeightGBPerSecond, 100*r.BandwidthShare, r.BandwidthGBPerSecond)
-	_, err := fmt.Fprintf(w, "memory: %s resident at most (%s)\n", mebibytes(r.PeakResidentBytes), r.PeakResidentOf)
+		numbers.Mebibytes(r.WeightBytesPerToken), r.WeightGBPerSecond, 100*r.BandwidthShare, r.BandwidthGBPerSecond)
+	_, err := fmt.Fprintf(w, "memory: %s resident at most (%s)\n", numbers.Mebibytes(r.PeakResidentBytes), r.PeakResidentOf)
 	return err
 }

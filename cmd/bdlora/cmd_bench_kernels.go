@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels"
 )
 
@@ -268,7 +269,7 @@ func (r *kernelsReport) print(w io.Writer) error {
 	fmt.Fprintln(w)
 	fmt.Fprintln(table, "kernel\ttokens\telements\tms\tns/element\tGB/s")
 	for _, e := range r.Elementwise {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%.3g\t%.3f\t%.1f\n", e.Kernel, e.Tokens, thousands(int64(e.Elements)),
+		fmt.Fprintf(table, "%s\t%d\t%s\t%.3g\t%.3f\t%.1f\n", e.Kernel, e.Tokens, numbers.Thousands(e.Elements),
 			1e3*e.Seconds, e.NsPerElement, e.GBPerSecond)
 	}
 	return table.Flush()

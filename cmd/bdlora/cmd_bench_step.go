@@ -12,6 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/machine"
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/data"
 	"bdlora/kernels"
 	"bdlora/model"
@@ -173,13 +175,13 @@ func (s *stepper) measure(warmup int) error {
 		s.report.AllSeconds = append(s.report.AllSeconds, run.seconds)
 	}
 	r := s.report
-	r.Seconds = median(r.AllSeconds)
+	r.Seconds = numbers.Median(r.AllSeconds)
 	r.TokensPerSecond = float64(r.Tokens) / r.Seconds
 	r.GFLOPs = rateOf(r.NeededGFLOP, r.Seconds)
 	r.PeakShare = s.peakShare(r.GFLOPs)
 	middle := runs[slices.IndexFunc(runs, func(run stepRun) bool { return run.seconds == r.Seconds })]
 	r.Parts, r.AllocatedBytes = middle.parts.report(r.Seconds), middle.allocated
-	r.PeakResidentBytes, r.PeakResidentOf = peakResident()
+	r.PeakResidentBytes, r.PeakResidentOf = machine.PeakMemory()
 	return nil
 }
 
@@ -205,12 +207,12 @@ func (s *stepper) step(number int) (stepRun, error) {
 // print writes the sums and a line a part.
 func (r *stepReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "%d tokens in sequences of %d, rank %d in %d blocks (%s params), gradient_checkpointing %t\n",
-		r.Tokens, r.SeqLen, r.Rank, r.Blocks, thousands(r.TrainableParams), r.Checkpointing)
+		r.Tokens, r.SeqLen, r.Rank, r.Blocks, numbers.Thousands(r.TrainableParams), r.Checkpointing)
 	fmt.Fprintf(w, "step: %.3g s, %s tokens/s (median of %d: %.3g to %.3g s)\n",
-		r.Seconds, rate(r.TokensPerSecond), r.Runs, r.AllSeconds[0], r.AllSeconds[len(r.AllSeconds)-1])
+		r.Seconds, numbers.Rate(r.TokensPerSecond), r.Runs, r.AllSeconds[0], r.AllSeconds[len(r.AllSeconds)-1])
 	fmt.Fprintf(w, "needed: %.4g GFLOP, %.1f GFLOP/s, %.1f%% of the peak\n", r.NeededGFLOP, r.GFLOPs, 100*r.PeakShare)
 	fmt.Fprintf(w, "memory: %s allocated in the step, %s resident at most (%s)\n\n",
-		mebibytes(int64(r.AllocatedBytes)), mebibytes(r.PeakResidentBytes), r.PeakResidentOf)
+		numbers.Mebibytes(int64(r.AllocatedBytes)), numbers.Mebibytes(r.PeakResidentBytes), r.PeakResidentOf)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "part\tcalls\ts\tof the step\tGFLOP\tGFLOP/s")
 	for _, p := range r.Parts {

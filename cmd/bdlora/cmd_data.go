@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/data"
 	"bdlora/train"
 )
@@ -93,11 +94,11 @@ func validateData(c *cli.Context) error {
 		trained += set.Examples[i].TrainedTokens()
 		longest = max(longest, len(set.Examples[i].Tokens))
 	}
-	fmt.Fprintf(c.App.Writer, "rows: %s || examples: %s || dropped: %s || truncated: %s\n", thousands(int64(set.Counts.Rows)),
-		thousands(int64(len(set.Examples))), thousands(int64(set.Counts.Dropped)), thousands(int64(set.Counts.Truncated)))
+	fmt.Fprintf(c.App.Writer, "rows: %s || examples: %s || dropped: %s || truncated: %s\n", numbers.Thousands(set.Counts.Rows),
+		numbers.Thousands(len(set.Examples)), numbers.Thousands(set.Counts.Dropped), numbers.Thousands(set.Counts.Truncated))
 	fmt.Fprintf(c.App.Writer, "tokens: %s || trained: %s (%.1f%%) || longest example: %s || on a border, not trained: %s\n",
-		thousands(int64(tokens)), thousands(int64(trained)), 100*float64(trained)/float64(tokens), thousands(int64(longest)),
-		thousands(int64(set.Counts.Straddling)))
+		numbers.Thousands(tokens), numbers.Thousands(trained), 100*float64(trained)/float64(tokens), numbers.Thousands(longest),
+		numbers.Thousands(set.Counts.Straddling))
 	return nil
 }
 

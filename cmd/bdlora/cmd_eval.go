@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/data"
 	"bdlora/train"
 )
@@ -57,6 +58,6 @@ func evaluate(c *cli.Context) error {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "loss: %.6f || perplexity: %.4f || rows: %s || tokens: %s\n",
-		loss, math.Exp(loss), thousands(int64(len(set.Examples))), thousands(int64(trained)))
+		loss, math.Exp(loss), numbers.Thousands(len(set.Examples)), numbers.Thousands(trained))
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/data/safetensors"
 	"bdlora/model"
 	"bdlora/train"
@@ -75,7 +76,7 @@ func inspectTensors(w io.Writer, path string) error {
 	for _, key := range slices.Sorted(maps.Keys(f.Metadata())) {
 		fmt.Fprintf(w, "metadata: %s: %s\n", key, f.Metadata()[key])
 	}
-	_, err = fmt.Fprintf(w, "%d tensors, %s numbers, %s\n", len(f.Tensors()), thousands(elements), mebibytes(size))
+	_, err = fmt.Fprintf(w, "%d tensors, %s numbers, %s\n", len(f.Tensors()), numbers.Thousands(elements), numbers.Mebibytes(size))
 	return err
 }
 
@@ -101,7 +102,7 @@ func inspectCheckpoint(w io.Writer, dir string) (found bool, err error) {
 			continue
 		}
 		fmt.Fprintf(w, "checkpoint: %s: step %d of %d, epoch %.2f, %s tokens seen; every file is as it was written\n",
-			dir, c.State.GlobalStep, c.State.MaxSteps, c.State.Epoch, thousands(c.State.TokensSeen))
+			dir, c.State.GlobalStep, c.State.MaxSteps, c.State.Epoch, numbers.Thousands(c.State.TokensSeen))
 	}
 	return len(dirs) > 0, errors.Join(broken...)
 }
@@ -145,8 +146,8 @@ func inspectModel(w io.Writer, dir string) (found bool, err error) {
 	}
 	defer m.Close()
 	c := m.Config
-	fmt.Fprintf(w, "model: %s: Llama of %s parameters, %s of weights\n", dir, thousands(c.Params()), mebibytes(m.WeightBytes()))
+	fmt.Fprintf(w, "model: %s: Llama of %s parameters, %s of weights\n", dir, numbers.Thousands(c.Params()), numbers.Mebibytes(m.WeightBytes()))
 	_, err = fmt.Fprintf(w, "model: %d layers, hidden %d, intermediate %d, %d heads of %d, %d key-value heads, "+
-		"vocabulary %d, up to %s positions\n", c.Layers, c.Hidden, c.Intermediate, c.Heads, c.HeadDim, c.KVHeads, c.Vocab, thousands(int64(c.MaxSeqLen)))
+		"vocabulary %d, up to %s positions\n", c.Layers, c.Hidden, c.Intermediate, c.Heads, c.HeadDim, c.KVHeads, c.Vocab, numbers.Thousands(c.MaxSeqLen))
 	return true, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels"
 	"bdlora/kernels/comm"
 	"bdlora/model"
@@ -107,12 +108,12 @@ func printPlan(w io.Writer, p *bdlora.Plan) {
 	fmt.Fprintln(table, "linear\tlayers\tparallel\tA of a shard\tB of a shard\tscaling\tparams a layer\tof LoRA's at that rank")
 	for _, r := range p.Table() {
 		fmt.Fprintf(table, "%s\t%d\t%s\t%v\t%v\t%.4g\t%s\t%.3f\n", r.Linear.Name, r.Layers, r.Linear.Parallel,
-			shape(r.A), shape(r.B), r.Scaling, thousands(r.Params), r.Ratio())
+			shape(r.A), shape(r.B), r.Scaling, numbers.Thousands(r.Params), r.Ratio())
 	}
 	table.Flush()
-	fmt.Fprintln(w, trainableOf(p.Params(), p.Params()+p.Base.Params))
+	fmt.Fprintln(w, numbers.Trainable(p.Params(), p.Params()+p.Base.Params))
 	if n := p.Shards(); n > 1 {
-		fmt.Fprintf(w, "a shard: %s params in %s\n", thousands(int64(p.ShardLen)), mebibytes(4*int64(p.ShardLen)))
+		fmt.Fprintf(w, "a shard: %s params in %s\n", numbers.Thousands(p.ShardLen), numbers.Mebibytes(4*int64(p.ShardLen)))
 		if perBlock := p.Config.Rank / n; perBlock < 4 {
 			fmt.Fprintf(w, "note: each output sees only %d of the rank's %d components; more than 4 learn better\n",
 				perBlock, p.Config.Rank)
@@ -124,7 +125,7 @@ func printPlan(w io.Writer, p *bdlora.Plan) {
 // it was.
 func printMatched(c *cli.Context, p *bdlora.Plan) {
 	if rank := c.Int("match_lora_rank"); !c.IsSet("lora_r") {
-		fmt.Fprintf(c.App.Writer, "plain LoRA of rank %d: %s params\n", rank, thousands(loraParams(p, rank)))
+		fmt.Fprintf(c.App.Writer, "plain LoRA of rank %d: %s params\n", rank, numbers.Thousands(loraParams(p, rank)))
 	}
 }
 
@@ -153,7 +154,7 @@ func printMemory(w io.Writer, be kernels.Backend, m *model.Model, p *bdlora.Plan
 	if procs := m.Group().Procs(); procs > 1 {
 		of = fmt.Sprintf(" of the first of %d processes", procs)
 	}
-	fmt.Fprintf(w, "\nmemory%s to train %s tokens at a time, beside the dataset:\n", of, thousands(int64(c.Tokens)))
+	fmt.Fprintf(w, "\nmemory%s to train %s tokens at a time, beside the dataset:\n", of, numbers.Thousands(c.Tokens))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "gradient_checkpointing\tfalse\ttrue\t")
 	for _, row := range []struct {
@@ -169,18 +170,14 @@ func printMemory(w io.Writer, be kernels.Backend, m *model.Model, p *bdlora.Plan
 		{"in all", keep.Total(), again.Total()},
 		{"which must fit beside the weights", keep.Private(), again.Private()},
 	} {
-		fmt.Fprintf(table, "%s\t%s\t%s\t\n", row.name, mebibytes(row.keep), mebibytes(row.again))
+		fmt.Fprintf(table, "%s\t%s\t%s\t\n", row.name, numbers.Mebibytes(row.keep), numbers.Mebibytes(row.again))
 	}
-	fmt.Fprintf(table, "operations, in GFLOP\t%s\t%s\t\n", thousands(int64(keepFlops/1e9)), thousands(int64(againFlops/1e9)))
+	fmt.Fprintf(table, "operations, in GFLOP\t%s\t%s\t\n", numbers.Thousands(int64(keepFlops/1e9)), numbers.Thousands(int64(againFlops/1e9)))
 	table.Flush()
 	_, err := fmt.Fprintf(w, "gradient_checkpointing takes %.0f%% of the memory for %+.0f%% operations\n",
 		100*float64(again.Total())/float64(keep.Total()), 100*(againFlops/keepFlops-1))
 	if available, unknown := train.AvailableMemory(); unknown == nil {
-		_, err = fmt.Fprintf(w, "available on this machine: %s\n", mebibytes(available))
+		_, err = fmt.Fprintf(w, "available on this machine: %s\n", numbers.Mebibytes(available))
 	}
 	return err
-}
-
-func mebibytes(bytes int64) string {
-	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels/comm"
 	"bdlora/model"
 	"bdlora/model/serving"
@@ -176,7 +177,7 @@ func printServing(w io.Writer, blocks serving.Setup, rank int, r serving.Request
 
 // servingRow is the line of a way of serving; whole is the request's time by BD-LoRA.
 func servingRow(s serving.Setup, r serving.Request, m serving.Machine, link serving.Link, whole float64) string {
-	params, shard, rank := thousands(s.Params()), thousands(s.ShardParams()), fmt.Sprint(s.Rank)
+	params, shard, rank := numbers.Thousands(s.Params()), numbers.Thousands(s.ShardParams()), fmt.Sprint(s.Rank)
 	if s.Way == serving.None {
 		params, shard, rank = "-", "-", "-"
 	}
@@ -190,6 +191,6 @@ func servingRow(s serving.Setup, r serving.Request, m serving.Machine, link serv
 	prompt := serving.Predict(s, serving.Step{Sequences: r.Sequences, Tokens: r.PromptTokens}, m, link)
 	token, all := serving.Predict(s, step, m, link), serving.PredictRequest(s, r, m, link)
 	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f",
-		s.Way, rank, params, shard, calls, thousands(int64(sent)), 1e3*prompt.Total(), 1e3*token.Total(),
+		s.Way, rank, params, shard, calls, numbers.Thousands(int64(sent)), 1e3*prompt.Total(), 1e3*token.Total(),
 		1e3*token.Compute, 1e3*token.Base, 1e3*token.Adapter, all.Total(), all.Total()/whole)
 }

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/machine"
 	"bdlora/kernels/comm"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
@@ -140,13 +140,13 @@ func (j *serveJob) run(group comm.Comm, transport string) error {
 	}
 	j.chooseSetups(group.Procs())
 	be := cpu.New(j.threads)
-	meter := openEnergyMeter("/sys")
+	meter := machine.OpenEnergyMeter("/sys")
 	config := serving.MeasureConfig{
 		Setups: j.setups, Batches: j.c.IntSlice("batch"), Prompts: j.c.IntSlice("prompt_tokens"),
 		NewTokens: j.c.Int("new_tokens"), Runs: j.c.Int("runs"), Seed: 1,
 	}
 	if meter != nil {
-		config.Energy = meter.joules
+		config.Energy = meter.Joules
 	}
 	if group.Proc() == 0 {
 		config.Progress = func(done, all int) { fmt.Fprintf(j.c.App.ErrWriter, "round %d of %d\n", done, all) }
@@ -243,9 +243,4 @@ func writeServeChart(path string, r *serveReport) error {
 	}
 	err = r.chart(file)
 	return errors.Join(err, file.Close())
-}
-
-// milliseconds is a time as people read it.
-func milliseconds(seconds float64) string {
-	return fmt.Sprintf("%.3g", float64(time.Duration(seconds*1e9))/1e6)
 }

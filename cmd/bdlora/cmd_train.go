@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/progress"
 	"bdlora/kernels"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
@@ -61,7 +62,7 @@ func trainAdapter(c *cli.Context, cfg train.Config) (err error) {
 	defer forget()
 	be := cpu.New(cmp.Or(cfg.Threads, w.processes[w.Proc()].Threads))
 	be.SetPrecision(kernels.Precision(cfg.Float32MatmulPrecision))
-	done, err := train.Run(ctx, cfg, be, w, newProgress(out))
+	done, err := train.Run(ctx, cfg, be, w, progress.New(out))
 	if err := w.leave(err); err != nil {
 		return err
 	}

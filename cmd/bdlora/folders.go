@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/progress"
 	"bdlora/kernels"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
@@ -90,7 +91,7 @@ func (l *loaded) quantize(c *cli.Context, threads int) error {
 	}
 	return l.model.Quantize(c.Context, model.QuantizeConfig{
 		CacheDir: dir, Threads: threads,
-		Progress: func(done, total int) { quantizing(c.App.ErrWriter, done, total) },
+		Progress: func(done, total int) { progress.Quantizing(c.App.ErrWriter, done, total) },
 	})
 }
 

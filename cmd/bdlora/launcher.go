@@ -58,12 +58,3 @@ func shareOfCores(usable, sharing, cpus int) int {
 func overlap(a, b []int) bool {
 	return slices.ContainsFunc(a, func(core int) bool { return slices.Contains(b, core) })
 }
-
-// firstCores are cores by number, where nothing better is known of them.
-func firstCores(n int) []int {
-	cores := make([]int, n)
-	for core := range cores {
-		cores[core] = core
-	}
-	return cores
-}

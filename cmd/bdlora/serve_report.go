@@ -9,6 +9,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels/comm"
 	"bdlora/model/serving"
 )
@@ -149,7 +150,7 @@ func (r *serveReport) add(result serving.Result, all []serving.Result) {
 	for turn, seconds := range result.Turns {
 		ratios = append(ratios, seconds/blocks.Turns[turn])
 	}
-	line.Ratio, line.AloneRatio = median(ratios), result.Alone.Total()/math.Max(1e-9, blocks.Alone.Total())
+	line.Ratio, line.AloneRatio = numbers.Median(ratios), result.Alone.Total()/math.Max(1e-9, blocks.Alone.Total())
 	r.Energy = r.Energy || line.Joules > 0
 	r.Steps = append(r.Steps, line)
 }
@@ -164,7 +165,7 @@ func (r *serveReport) judge() {
 			others = append(others, off)
 		}
 	}
-	r.Off = serveErrors{median(here), median(others), slices.Max(others)}
+	r.Off = serveErrors{numbers.Median(here), numbers.Median(others), slices.Max(others)}
 }
 
 // compare sets the predictions of eight A100 beside the paper's claims.
@@ -191,7 +192,7 @@ func (r *serveReport) print(w io.Writer, asJSON bool) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
 	}
-	fmt.Fprintf(w, "%s, %d of %d layers, vocabulary of %s; %d %s\n", r.Shape, r.Layers, r.AllLayers, thousands(int64(r.Vocab)), r.Processes, r.Transport)
+	fmt.Fprintf(w, "%s, %d of %d layers, vocabulary of %s; %d %s\n", r.Shape, r.Layers, r.AllLayers, numbers.Thousands(r.Vocab), r.Processes, r.Transport)
 	fmt.Fprintf(w, "threads of each: %d, on a machine of %d cores, path %s; medians of %d runs\n\n", r.Threads, r.Cores, r.Path, r.Runs)
 	if err := errorsOf(r.printAdapters(w), r.printSteps(w), r.printPrediction(w)); err != nil {
 		return err
@@ -216,7 +217,7 @@ func (r *serveReport) printAdapters(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "adapter\trank\tparams\tof S-LoRA's\ta process's")
 	for _, a := range r.Adapters[1:] {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%.3f\t%s\n", a.Way, a.Rank, thousands(a.Params), a.ParamsRatio, thousands(a.ShardParams))
+		fmt.Fprintf(table, "%s\t%d\t%s\t%.3f\t%s\n", a.Way, a.Rank, numbers.Thousands(a.Params), a.ParamsRatio, numbers.Thousands(a.ShardParams))
 	}
 	fmt.Fprintln(table)
 	return table.Flush()
@@ -235,9 +236,9 @@ func (r *serveReport) printSteps(w io.Writer) error {
 			name = s.name()
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.3f\t%s\t%s\t%s\t%s\t%.2f\t%d, %s B\t%d, %s B\t%s", name, s.adapter(),
-			milliseconds(s.Seconds), s.Ratio, milliseconds(s.Parts.Compute), milliseconds(s.Parts.Base), milliseconds(s.Parts.Adapter),
-			milliseconds(s.Alone.Total()), s.AloneRatio, s.BaseCalls, thousands(s.BaseBytes), s.AdapterCalls, thousands(s.AdapterBytes),
-			milliseconds(s.Predicted))
+			numbers.Milliseconds(s.Seconds), s.Ratio, numbers.Milliseconds(s.Parts.Compute), numbers.Milliseconds(s.Parts.Base), numbers.Milliseconds(s.Parts.Adapter),
+			numbers.Milliseconds(s.Alone.Total()), s.AloneRatio, s.BaseCalls, numbers.Thousands(s.BaseBytes), s.AdapterCalls, numbers.Thousands(s.AdapterBytes),
+			numbers.Milliseconds(s.Predicted))
 		if r.Energy {
 			fmt.Fprintf(table, "\t%.3g", s.Joules)
 		}

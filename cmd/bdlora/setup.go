@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels/comm"
 )
 
@@ -170,7 +171,7 @@ func (s *setup) checkSums() error {
 					"process %d got other bits than process 0 for a sum of %d numbers", proc, length)
 			}
 		}
-		s.sums = append(s.sums, timedSum{4 * length, median(seconds), same})
+		s.sums = append(s.sums, timedSum{4 * length, numbers.Median(seconds), same})
 	}
 	return nil
 }

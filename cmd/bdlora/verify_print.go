@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels/comm"
 )
 
@@ -76,7 +77,7 @@ func printLedger(w io.Writer, ledger *comm.Ledger, procs int) error {
 	for _, why := range []comm.Purpose{comm.Base, comm.Adapter} {
 		for kind := comm.AllReduce; kind <= comm.Barrier; kind++ {
 			if e := ledger.Of(why, kind); e.Calls > 0 {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", why, kind, thousands(int64(e.Calls)), thousands(e.Payload))
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", why, kind, numbers.Thousands(e.Calls), numbers.Thousands(e.Payload))
 			}
 		}
 		if ledger.Total(why).Calls == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/cpu"
 
+	"bdlora/cmd/bdlora/machine"
 	"bdlora/kernels/comm"
 	"bdlora/train"
 )
@@ -86,7 +87,7 @@ func (p place) options(library string) comm.Options {
 
 // introduce makes the processes known to each other.
 func (w *world) introduce() (err error) {
-	me := member{PID: os.Getpid(), Cores: boundCores()}
+	me := member{PID: os.Getpid(), Cores: machine.BoundCores()}
 	me.Usable = min(len(me.Cores), runtime.GOMAXPROCS(0)) // which knows of a container's limit
 	if me.Host, err = os.Hostname(); err != nil {
 		return err

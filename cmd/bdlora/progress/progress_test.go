@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"bytes"
@@ -72,7 +72,7 @@ loss curve: out/training_loss.svg
 checkpoint: out/checkpoint-40
 `
 	var out bytes.Buffer
-	perform(newProgress(&out))
+	perform(New(&out))
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -84,7 +84,7 @@ func TestProgressIntoFileIsPlain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if o, ok := newProgress(file).(*progress); !ok {
+	if o, ok := New(file).(*lines); !ok {
 		t.Errorf("got a %T for a file, want plain lines", o)
 	}
 }
@@ -101,7 +101,7 @@ func TestProgressSaysHowItStarts(t *testing.T) {
 			"resuming c: step 3 of 7, everything as it was\n"},
 	} {
 		var out bytes.Buffer
-		newProgress(&out).Start(tt.start)
+		New(&out).Start(tt.start)
 		if !strings.HasSuffix(out.String(), tt.want) {
 			t.Errorf("got %q, want it to end in %q", out.String(), tt.want)
 		}
@@ -133,7 +133,7 @@ func screen(out string) []string {
 
 func TestBarShowsLossRateAndTimeLeft(t *testing.T) {
 	var out bytes.Buffer
-	bar := newBarProgress(&progress{out: &out}, 80)
+	bar := newBar(&lines{out: &out}, 80)
 	bar.Start(train.Start{Steps: 20, TotalSteps: 40})
 	bar.Step(train.Step{
 		Steps: 30, TotalSteps: 40, Loss: 1.25, LR: 2e-4, TokensPerSecond: 1234.5, Remaining: 10 * time.Minute,
@@ -153,7 +153,7 @@ func TestBarShowsLossRateAndTimeLeft(t *testing.T) {
 func TestBarFitsTheTerminal(t *testing.T) {
 	for _, columns := range []int{80, 100, 200} {
 		var out bytes.Buffer
-		perform(newBarProgress(&progress{out: &out}, columns))
+		perform(newBar(&lines{out: &out}, columns))
 		for _, line := range screen(out.String()) {
 			if strings.Contains(line, "tok/s") && len([]rune(line)) >= columns {
 				t.Errorf("got %d columns %q, want fewer than %d", len([]rune(line)), line, columns)
@@ -166,8 +166,8 @@ func TestBarFitsTheTerminal(t *testing.T) {
 // is a single line, and stays.
 func TestBarKeepsLinesAboveIt(t *testing.T) {
 	var bar, plain bytes.Buffer
-	perform(newBarProgress(&progress{out: &bar}, 80))
-	perform(newProgress(&plain))
+	perform(newBar(&lines{out: &bar}, 80))
+	perform(New(&plain))
 	var want, got []string
 	for line := range strings.Lines(plain.String()) {
 		if !strings.Contains(line, "grad_norm") {

@@ -1,4 +1,4 @@
-package main
+package machine
 
 import (
 	"os"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// energyMeter reads the counters of energy that the system keeps: those of processor
+// EnergyMeter reads the counters of energy that the system keeps: those of processor
 // packages in its powercap folder (RAPL), or else those of its sensors.
-type energyMeter struct {
+type EnergyMeter struct {
 	counters []*energyCounter
 }
 
@@ -20,15 +20,15 @@ type energyCounter struct {
 	joules    float64 // since the meter was opened
 }
 
-// openEnergyMeter finds the counters below root, /sys but for tests. It is nil where
+// OpenEnergyMeter finds the counters below root, /sys but for tests. It is nil where
 // there are none that may be read.
-func openEnergyMeter(root string) *energyMeter {
+func OpenEnergyMeter(root string) *EnergyMeter {
 	for _, pattern := range []string{"class/powercap/*rapl:[0-9]/energy_uj", "class/hwmon/*/energy*_input"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			continue // a root with a bracket in its name
 		}
-		m := &energyMeter{}
+		m := &EnergyMeter{}
 		for _, path := range paths {
 			if now, ok := microjoules(path); ok {
 				end, _ := microjoules(filepath.Join(filepath.Dir(path), "max_energy_range_uj"))
@@ -42,8 +42,8 @@ func openEnergyMeter(root string) *energyMeter {
 	return nil
 }
 
-// joules is what the machine has used since the meter was opened.
-func (m *energyMeter) joules() float64 {
+// Joules is what the machine has used since the meter was opened.
+func (m *EnergyMeter) Joules() float64 {
 	sum := 0.0
 	for _, c := range m.counters {
 		if now, ok := microjoules(c.path); ok {

@@ -1,10 +1,10 @@
-package main
+package machine
 
 import "syscall"
 
-// peakResident is the most memory that this process has had at a time, mapped weights
+// PeakMemory is the most memory that this process has had at a time, mapped weights
 // included, and what says so.
-func peakResident() (bytes int64, of string) {
+func PeakMemory() (bytes int64, of string) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return goMemory()

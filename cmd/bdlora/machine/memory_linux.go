@@ -1,4 +1,4 @@
-package main
+package machine
 
 import (
 	"bufio"
@@ -6,9 +6,9 @@ import (
 	"os"
 )
 
-// peakResident is the most memory that this process has had at a time, mapped weights
+// PeakMemory is the most memory that this process has had at a time, mapped weights
 // included, and what says so.
-func peakResident() (bytes int64, of string) {
+func PeakMemory() (bytes int64, of string) {
 	const key = "VmHWM"
 	file, err := os.Open("/proc/self/status")
 	if err != nil {

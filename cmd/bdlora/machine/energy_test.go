@@ -1,4 +1,4 @@
-package main
+package machine_test
 
 import (
 	"math"
@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"bdlora/cmd/bdlora/machine"
 )
 
 // writeNumber makes a file below dir with a number in it.
@@ -28,7 +30,7 @@ func TestEnergyIsTheSumOfPackages(t *testing.T) {
 	writeNumber(t, root, "class/powercap/intel-rapl:1/energy_uj", 9_000_000)
 	writeNumber(t, root, "class/powercap/intel-rapl:1/max_energy_range_uj", 10_000_000)
 	writeNumber(t, root, "class/powercap/intel-rapl:0:0/energy_uj", 1_000_000)
-	m := openEnergyMeter(root)
+	m := machine.OpenEnergyMeter(root)
 	if m == nil {
 		t.Fatal("got no meter, want one")
 	}
@@ -43,7 +45,7 @@ func TestEnergyIsTheSumOfPackages(t *testing.T) {
 		{"class/powercap/intel-rapl:1/energy_uj", 1_500_000, 4.5},
 	} {
 		writeNumber(t, root, step.name, step.to)
-		if got := m.joules(); math.Abs(got-step.want) > 1e-9 {
+		if got := m.Joules(); math.Abs(got-step.want) > 1e-9 {
 			t.Errorf("reading %d: got %g J, want %g", i, got, step.want)
 		}
 	}
@@ -51,13 +53,13 @@ func TestEnergyIsTheSumOfPackages(t *testing.T) {
 
 func TestEnergyOfSensors(t *testing.T) {
 	root := t.TempDir()
-	if openEnergyMeter(root) != nil {
+	if machine.OpenEnergyMeter(root) != nil {
 		t.Error("an empty folder: got a meter, want none")
 	}
 	writeNumber(t, root, "class/hwmon/hwmon3/energy1_input", 1_000_000)
-	m := openEnergyMeter(root)
+	m := machine.OpenEnergyMeter(root)
 	writeNumber(t, root, "class/hwmon/hwmon3/energy1_input", 4_000_000)
-	if got := m.joules(); got != 3 {
+	if got := m.Joules(); got != 3 {
 		t.Errorf("got %g J, want 3", got)
 	}
 }

@@ -1,4 +1,6 @@
-package main
+// Package machine asks the system what a process may use of the machine, and what it has
+// used.
+package machine
 
 import "runtime"
 

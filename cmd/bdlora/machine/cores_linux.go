@@ -1,4 +1,4 @@
-package main
+package machine
 
 import (
 	"runtime"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boundCores are the cores that this process may run on.
-func boundCores() []int {
+// BoundCores are the cores that this process may run on.
+func BoundCores() []int {
 	var set unix.CPUSet
 	if unix.SchedGetaffinity(0, &set) != nil {
 		return firstCores(runtime.NumCPU())

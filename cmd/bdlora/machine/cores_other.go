@@ -1,0 +1,9 @@
+//go:build !linux
+
+package machine
+
+import "runtime"
+
+// BoundCores are the cores that this process may run on: all, where the system binds
+// it to none.
+func BoundCores() []int { return firstCores(runtime.NumCPU()) }
