@@ -158,12 +158,14 @@ func everyLayer(p *bdlora.Plan) ([]bdlora.Linear, error) {
 // printServing writes a line a way of serving: what it holds and sends, and what it is
 // predicted to take.
 func printServing(w io.Writer, blocks serving.Setup, rank int, r serving.Request, m serving.Machine, link serving.Link) error {
-	fmt.Fprintf(w, "\nserved by %d processors of %.4g GB/s and %.4g TFLOP/s: %d sequences with %d adapters, %d new tokens on prompts of %d\n",
+	fmt.Fprintf(w, "\npredicted: served by %d processors of %.4g GB/s and %.4g TFLOP/s, "+
+		"%d sequences with %d adapters, %d new tokens on prompts of %d\n",
 		blocks.Shards, m.ReadRate/1e9, m.FlopRate/1e12, r.Sequences, blocks.Adapters, r.NewTokens, r.PromptTokens)
 	fmt.Fprintf(w, "%s: all-reduce %.3g µs, all-gather %.3g µs, %.4g GB/s\n\n",
 		link.Name, 1e6*link.AllReduce.Latency, 1e6*link.AllGather.Latency, 1e-9/link.AllReduce.PerByte)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "adapter\trank\tparams\ta shard's\tcalls a token\tbytes sent\tprompts, ms\ttoken, ms\tcomputing\tbase's calls\tadapter's\twhole, s\tof BD-LoRA's")
+	fmt.Fprintln(table, "adapter\trank\tparams\ta shard's\tcalls a token\tbytes sent\t"+
+		"prompts, ms\ttoken, ms\tcomputing\tbase's calls\tadapter's\twhole, s\tof BD-LoRA's")
 	whole := serving.PredictRequest(blocks, r, m, link).Total()
 	for _, way := range serving.Ways() {
 		s := blocks

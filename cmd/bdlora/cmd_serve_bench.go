@@ -28,9 +28,10 @@ func serveBenchCommand() *cli.Command {
 			"take turns with the ways of serving an adapter on all of its linears: a prompt of one sequence, then tokens of\n" +
 			"several. Without a launcher goroutines of this process stand for them. Ordinary LoRA has rank r, BD-LoRA 2r and\n" +
 			"4r. A step's time is that of computing and that in collectives, waiting for other processes included; the\n" +
-			"collectives are timed alone as well. Ratios of steps are medians over turns. A model of latency and bytes, fitted to none, BD-LoRA and the collectives\n" +
-			"alone, then predicts all steps, and eight A100 with other numbers. With fewer layers than the model has, its\n" +
-			"vocabulary is cut in proportion, so that a step is that share of the whole model's.",
+			"collectives are timed alone as well. Ratios of steps are medians over turns. A model of latency and bytes,\n" +
+			"fitted to none, BD-LoRA and the collectives alone, then predicts all steps, and eight A100 with other numbers.\n" +
+			"With fewer layers than the model has, its vocabulary is cut in proportion, so that a step is that share of the\n" +
+			"whole model's.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "shape", Aliases: []string{"s"}, Value: "llama-3.2-1b", Usage: "`NAME` of " + strings.Join(model.Shapes(), ", ")},
 			&cli.IntFlag{Name: "layers", Usage: "use only the first `L` layers; 0 is as many as half of the free memory holds"},

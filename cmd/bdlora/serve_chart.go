@@ -42,13 +42,15 @@ func (r *serveReport) chart(w io.Writer) error {
 		c.most = math.Max(c.most, s.Ratio)
 	}
 	c.most = math.Ceil(c.most*1.05/0.2) * 0.2
-	c.text(`class="title"`, serveLeft, 34, fmt.Sprintf("Time of a step, BD-LoRA = 1: %s, %d processes, %s", r.Shape, r.Processes, r.Link.Name))
+	c.text(`class="title"`, serveLeft, 34, fmt.Sprintf(
+		"Time of a step, BD-LoRA = 1: %s, %d processes, %s", r.Shape, r.Processes, r.Link.Name))
 	c.axis()
 	adapters := len(r.Adapters)
 	groups := len(r.Steps) / adapters
 	wide := float64(serveRight-serveLeft) / float64(groups)
 	for i, s := range r.Steps {
-		c.bar(s, i%adapters, serveLeft+wide*(float64(i/adapters)+0.1+0.8*float64(i%adapters)/float64(adapters)), 0.7*wide/float64(adapters))
+		within := 0.1 + 0.8*float64(i%adapters)/float64(adapters)
+		c.bar(s, i%adapters, serveLeft+wide*(float64(i/adapters)+within), 0.7*wide/float64(adapters))
 	}
 	for group := range groups {
 		s, middle := r.Steps[group*adapters], serveLeft+wide*(float64(group)+0.5)
@@ -65,8 +67,10 @@ func (r *serveReport) chart(w io.Writer) error {
 		c.text("", x+20, 64, s.adapter())
 		x += 130
 	}
-	c.text("", serveLeft, serveHeight-20, "pale: computing; darker: the base model's collectives, waiting included; full: the adapter's own")
-	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 %[1]d %[2]d" width="%[1]d" height="%[2]d">
+	c.text("", serveLeft, serveHeight-20,
+		"pale: computing; darker: the base model's collectives, waiting included; full: the adapter's own")
+	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" role="img" `+
+		`viewBox="0 0 %[1]d %[2]d" width="%[1]d" height="%[2]d">
 <style>%[3]s</style>
 <rect width="100%%" height="100%%" fill="#fff"/>
 %[4]s</svg>
@@ -85,7 +89,8 @@ func (c *serveChart) axis() {
 		if math.Abs(tick-1) < 1e-9 {
 			class = "one"
 		}
-		fmt.Fprintf(&c.body, `<line class="%s" x1="%d" y1="%.1f" x2="%d" y2="%.1f"/>`+"\n", class, serveLeft, c.y(tick), serveRight, c.y(tick))
+		const element = `<line class="%s" x1="%d" y1="%.1f" x2="%d" y2="%.1f"/>`
+		fmt.Fprintf(&c.body, element+"\n", class, serveLeft, c.y(tick), serveRight, c.y(tick))
 		c.text(`text-anchor="end"`, serveLeft-10, c.y(tick)+4.5, fmt.Sprintf("%.1f", tick))
 	}
 }

@@ -87,15 +87,16 @@ type serveClaim struct {
 }
 
 // newServeReport fits the machine and the link to the results.
-func newServeReport(j *serveJob, procs int, transport, path string, results []serving.Result, calls []serving.Timed[serving.Call]) (
-	*serveReport, error) {
+func newServeReport(j *serveJob, procs int, transport, path string, results []serving.Result,
+	calls []serving.Timed[serving.Call]) (*serveReport, error) {
 	r := &serveReport{
 		Command: "serve-bench", Version: version(), Shape: j.c.String("shape"), Layers: j.config.Layers, AllLayers: j.all,
-		Vocab: j.config.Vocab, Processes: procs, Transport: transport, Threads: j.threads, Cores: runtime.NumCPU(), Path: path,
-		NewTokens: j.c.Int("new_tokens"), Runs: j.c.Int("runs"),
+		Vocab: j.config.Vocab, Processes: procs, Transport: transport, Threads: j.threads, Cores: runtime.NumCPU(),
+		Path: path, NewTokens: j.c.Int("new_tokens"), Runs: j.c.Int("runs"),
 	}
 	for _, s := range j.setups {
-		r.Adapters = append(r.Adapters, serveAdapter{s.Way, s.Rank, s.Params(), float64(s.Params()) / float64(j.setups[1].Params()), s.ShardParams()})
+		ratio := float64(s.Params()) / float64(j.setups[1].Params()) // which is S-LoRA
+		r.Adapters = append(r.Adapters, serveAdapter{s.Way, s.Rank, s.Params(), ratio, s.ShardParams()})
 	}
 	if err := r.fit(j, results, calls); err != nil {
 		return nil, err
@@ -192,8 +193,10 @@ func (r *serveReport) print(w io.Writer, asJSON bool) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
 	}
-	fmt.Fprintf(w, "%s, %d of %d layers, vocabulary of %s; %d %s\n", r.Shape, r.Layers, r.AllLayers, numbers.Thousands(r.Vocab), r.Processes, r.Transport)
-	fmt.Fprintf(w, "threads of each: %d, on a machine of %d cores, path %s; medians of %d runs\n\n", r.Threads, r.Cores, r.Path, r.Runs)
+	fmt.Fprintf(w, "%s, %d of %d layers, vocabulary of %s; %d %s\n",
+		r.Shape, r.Layers, r.AllLayers, numbers.Thousands(r.Vocab), r.Processes, r.Transport)
+	fmt.Fprintf(w, "threads of each: %d, on a machine of %d cores, path %s; medians of %d runs\n\n",
+		r.Threads, r.Cores, r.Path, r.Runs)
 	if err := errorsOf(r.printAdapters(w), r.printSteps(w), r.printPrediction(w)); err != nil {
 		return err
 	}
@@ -225,7 +228,8 @@ func (r *serveReport) printAdapters(w io.Writer) error {
 
 func (r *serveReport) printSteps(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	head := "step\tadapter\tms\tof BD-LoRA's\tcomputing\tbase's calls\tadapter's\tcalls alone\tof BD-LoRA's\tbase's a layer\tadapter's a layer\tpredicted ms"
+	head := "step\tadapter\tms\tof BD-LoRA's\tcomputing\tbase's calls\tadapter's\tcalls alone\tof BD-LoRA's\t" +
+		"base's a layer\tadapter's a layer\tpredicted ms"
 	if r.Energy {
 		head += "\tJ"
 	}
@@ -236,9 +240,10 @@ func (r *serveReport) printSteps(w io.Writer) error {
 			name = s.name()
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.3f\t%s\t%s\t%s\t%s\t%.2f\t%d, %s B\t%d, %s B\t%s", name, s.adapter(),
-			numbers.Milliseconds(s.Seconds), s.Ratio, numbers.Milliseconds(s.Parts.Compute), numbers.Milliseconds(s.Parts.Base), numbers.Milliseconds(s.Parts.Adapter),
-			numbers.Milliseconds(s.Alone.Total()), s.AloneRatio, s.BaseCalls, numbers.Thousands(s.BaseBytes), s.AdapterCalls, numbers.Thousands(s.AdapterBytes),
-			numbers.Milliseconds(s.Predicted))
+			numbers.Milliseconds(s.Seconds), s.Ratio,
+			numbers.Milliseconds(s.Parts.Compute), numbers.Milliseconds(s.Parts.Base), numbers.Milliseconds(s.Parts.Adapter),
+			numbers.Milliseconds(s.Alone.Total()), s.AloneRatio, s.BaseCalls, numbers.Thousands(s.BaseBytes),
+			s.AdapterCalls, numbers.Thousands(s.AdapterBytes), numbers.Milliseconds(s.Predicted))
 		if r.Energy {
 			fmt.Fprintf(table, "\t%.3g", s.Joules)
 		}
@@ -264,19 +269,22 @@ func (s serveStep) adapter() string {
 }
 
 func (r *serveReport) printPrediction(w io.Writer) error {
-	fmt.Fprintf(w, "\nfitted: %.3g GB/s read, %.3g GFLOP/s, %.3g µs an adapter's product", r.Machine.ReadRate/1e9, r.Machine.FlopRate/1e9, 1e6*r.Machine.Product)
+	fmt.Fprintf(w, "\nfitted: %.3g GB/s read, %.3g GFLOP/s, %.3g µs an adapter's product",
+		r.Machine.ReadRate/1e9, r.Machine.FlopRate/1e9, 1e6*r.Machine.Product)
 	if r.Processes > 1 {
-		fmt.Fprintf(w, "; all-reduce %.3g µs and %s, all-gather %.3g µs and %s", 1e6*r.Link.AllReduce.Latency, perByte(r.Link.AllReduce),
-			1e6*r.Link.AllGather.Latency, perByte(r.Link.AllGather))
+		fmt.Fprintf(w, "; all-reduce %.3g µs and %s, all-gather %.3g µs and %s",
+			1e6*r.Link.AllReduce.Latency, perByte(r.Link.AllReduce), 1e6*r.Link.AllGather.Latency, perByte(r.Link.AllGather))
 	}
-	fmt.Fprintf(w, "\npredictions are off by %.1f%% (median) where they were fitted, by %.1f%% (at most %.1f%%) for S-LoRA and NFS-LoRA\n\n",
+	fmt.Fprintf(w, "\npredictions are off by %.1f%% (median) where they were fitted, "+
+		"by %.1f%% (at most %.1f%%) for S-LoRA and NFS-LoRA\n\n",
 		100*r.Off.FittedMedian, 100*r.Off.OtherMedian, 100*r.Off.OtherMost)
 	fmt.Fprintln(w, "eight A100 by the same formulas, whole requests, S-LoRA's time over BD-LoRA's:")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "shape\tparams of S-LoRA's\tpaper: up to\tnvlink\tpcie")
 	for _, c := range r.Claims {
 		nvlink, pcie := c.Predicted["nvlink"], c.Predicted["pcie"]
-		fmt.Fprintf(table, "%s\t%.2f\t%.2f\t%.2f to %.2f\t%.2f to %.2f\n", c.Shape, c.Params, c.SpeedUp, nvlink[0], nvlink[1], pcie[0], pcie[1])
+		fmt.Fprintf(table, "%s\t%.2f\t%.2f\t%.2f to %.2f\t%.2f to %.2f\n",
+			c.Shape, c.Params, c.SpeedUp, nvlink[0], nvlink[1], pcie[0], pcie[1])
 	}
 	return table.Flush()
 }
