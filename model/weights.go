@@ -81,17 +81,29 @@ func (m *Model) WeightBytes() int64 {
 	for _, t := range m.files.Tensors() {
 		size += int64(len(t.Bytes())) / procs // the norms, which all have, are nothing beside
 	}
-	if m.BaseDtype() == BaseAuto {
-		return size
-	}
 	for l := range m.layers {
 		for _, lin := range m.Config.Linears() {
 			if t, ok := m.files.Tensor(fmt.Sprintf("model.layers.%d.%s.weight", l, lin.Name)); ok {
-				size += (m.base.bytes(lin) - int64(len(t.Bytes()))) / procs
+				inFile := int64(len(t.Bytes()))
+				held := inFile
+				if m.BaseDtype() != BaseAuto {
+					held = m.base.bytes(lin)
+				}
+				size += partBytes(lin, held, procs) - inFile/procs
 			}
 		}
 	}
 	return size
+}
+
+// partBytes is what one of so many processes reads of a linear of that size. Columns
+// come in whole pages of each row.
+func partBytes(l bdlora.Linear, size, procs int64) int64 {
+	if procs == 1 || l.Parallel == bdlora.ColumnParallel {
+		return size / procs
+	}
+	const page = 4 << 10
+	return min(size, size/procs+page*int64(l.Out))
 }
 
 // Base is what an adapter has to know of m.

@@ -1,6 +1,10 @@
 package train
 
-import "time"
+import (
+	"time"
+
+	"bdlora/kernels/comm"
+)
 
 // Observer is told what a run does, in the order in which it happens and from one
 // goroutine. The run waits for each call to return.
@@ -103,4 +107,8 @@ type Done struct {
 	Checkpoint        string // the folder of the last one; empty if none was written
 	Adapter           string // the folder of the final adapter; empty if interrupted
 	Curve             string // the file of the loss curve
+
+	// Exchanged is what this process and the others exchanged in this sitting; nil for
+	// a process alone.
+	Exchanged *comm.Ledger
 }

@@ -308,6 +308,9 @@ func (t *trainer) finish(reason Reason) (Done, error) {
 		Reason: reason, Steps: t.state.GlobalStep, TotalSteps: t.state.MaxSteps, BestLoss: t.state.BestMetric,
 		BestStep: t.state.BestStep, Elapsed: time.Since(t.sitting.began), Checkpoint: t.lastSave,
 	}
+	if t.grid.World.Procs() > 1 {
+		d.Exchanged = t.grid.World.Ledger()
+	}
 	if t.sitting.steps > 0 {
 		d.Loss = t.sitting.lossSum / float64(t.sitting.steps)
 		d.TokensPerSecond = float64(t.sitting.tokens) / t.sitting.busy.Seconds()

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 
 	"bdlora/cmd/bdlora/numbers"
+	"bdlora/kernels/comm"
 	"bdlora/train"
 )
 
@@ -95,6 +97,9 @@ func (l *lines) Done(d train.Done) {
 	if d.TokensPerSecond > 0 {
 		l.printf("took %s: mean loss %.4f, %s tokens/s", train.Clock(d.Elapsed), d.Loss, numbers.Rate(d.TokensPerSecond))
 	}
+	if d.Exchanged != nil {
+		l.printf("exchanged by the first process: %s", exchanged(d.Exchanged))
+	}
 	if d.BestLoss != nil {
 		l.printf("lowest eval_loss: %.4f at step %d", *d.BestLoss, d.BestStep)
 	}
@@ -111,6 +116,16 @@ func (l *lines) Done(d train.Done) {
 	if d.Checkpoint != "" {
 		l.printf("checkpoint: %s", d.Checkpoint)
 	}
+}
+
+// exchanged says how much crossed for what, also where it was nothing.
+func exchanged(ledger *comm.Ledger) string {
+	var parts []string
+	for _, why := range []comm.Purpose{comm.Base, comm.Adapter, comm.Replicas, comm.Control} {
+		e := ledger.Total(why)
+		parts = append(parts, fmt.Sprintf("%s %s calls, %s bytes", why, numbers.Thousands(e.Calls), numbers.Thousands(e.Payload)))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // rowsOf says how many rows there are to train and evaluate on, and what became of

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"bdlora/kernels/comm"
 	"bdlora/model"
 	"bdlora/train"
 )
@@ -41,11 +42,13 @@ func perform(o train.Observer) {
 	o.Evaluating(1, 2)
 	o.Evaluated(train.Evaluation{Steps: 40, TotalSteps: 40, Loss: 1.5, Best: true, Elapsed: 61 * time.Second})
 	o.Saved("out/checkpoint-40")
-	best := 1.5
+	best, ledger := 1.5, new(comm.Ledger)
+	ledger.Add(comm.Base, comm.AllReduce, 4096, 0)
+	ledger.Add(comm.Control, comm.Broadcast, 8, 0)
 	o.Done(train.Done{
 		Reason: train.Finished, Steps: 40, TotalSteps: 40, Loss: 1.25, BestLoss: &best, BestStep: 40, BestLoaded: true,
 		Elapsed: 20 * time.Minute, TokensPerSecond: 12.34, Checkpoint: "out/checkpoint-40", Adapter: "out",
-		Curve: "out/training_loss.svg",
+		Curve: "out/training_loss.svg", Exchanged: ledger,
 	})
 }
 
@@ -66,6 +69,7 @@ step 40/40  eval_loss 1.5000, the lowest so far (took 0:01:01)
 saved out/checkpoint-40
 finished after step 40 of 40
 took 0:20:00: mean loss 1.2500, 12.3 tokens/s
+exchanged by the first process: base 1 calls, 4,096 bytes; adapter 0 calls, 0 bytes; replicas 0 calls, 0 bytes; control 1 calls, 8 bytes
 lowest eval_loss: 1.5000 at step 40
 adapter: out (that of step 40)
 loss curve: out/training_loss.svg
