@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bdlora/cmd/bdlora/supervisor"
 	"bdlora/train"
 )
 
@@ -42,25 +40,32 @@ func launchCommand() *cli.Command {
 const resumeKey = "resume_from_checkpoint"
 
 func launch(c *cli.Context) error {
-	s := &supervisor{
-		command: c.Args().Slice(), maxRestarts: c.Int("max-restarts"), hangGrace: c.Duration("hang-grace"),
-		backoff: c.Duration("backoff"), stdout: c.App.Writer, stderr: &sharedWriter{w: c.App.ErrWriter},
+	s := supervisor.Config{
+		Command: c.Args().Slice(), MaxRestarts: c.Int("max-restarts"), HangGrace: c.Duration("hang-grace"),
+		Backoff: c.Duration("backoff"), Stdout: c.App.Writer, Stderr: c.App.ErrWriter, Final: final,
 	}
 	switch {
-	case len(s.command) == 0:
+	case len(s.Command) == 0:
 		return usagef("launch: got no command, want one behind --; see bdlora launch --help")
-	case s.maxRestarts < 0 || s.hangGrace <= 0 || s.backoff < 0:
+	case s.MaxRestarts < 0 || s.HangGrace <= 0 || s.Backoff < 0:
 		return usagef("--max-restarts, --hang-grace and --backoff: got %d, %v and %v, want at least 0, more than 0 and at least 0",
-			s.maxRestarts, s.hangGrace, s.backoff)
+			s.MaxRestarts, s.HangGrace, s.Backoff)
 	}
-	if t, ok := findTraining(s.command); ok {
-		s.command, s.outputDir = t.command, t.outputDir
+	t, ok := findTraining(s.Command)
+	if ok {
+		s.Command = t.command
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, passedOn...)
-	defer signal.Stop(signals)
-	s.signals = signals
-	return s.run(c.Context)
+	s.Reached = t.newest
+	return supervisor.Run(c.Context, s)
+}
+
+// final reports whether a command that has ended with code would do so again; explained
+// says that bdlora has said in it what is wrong.
+func final(code int, explained bool) bool {
+	if code == exitFailed { // bdlora's, or the launcher's own: a node that it did not reach
+		return explained
+	}
+	return code == exitUsage || code == exitInterrupted
 }
 
 // training is a bdlora train or resume somewhere in a command.
@@ -107,25 +112,13 @@ func isResume(override string) bool {
 
 // newest is the step of the newest checkpoint in the training's folder, -1 if there is
 // none or the folder is not known.
-func (s *supervisor) newest() int {
-	if s.outputDir == "" {
+func (t training) newest() int {
+	if t.outputDir == "" {
 		return -1
 	}
-	steps, err := train.CheckpointSteps(s.outputDir)
+	steps, err := train.CheckpointSteps(t.outputDir)
 	if err != nil || len(steps) == 0 {
 		return -1
 	}
 	return steps[0]
-}
-
-// commandError is how a command ended that bdlora has run for its user. Its exit code
-// is bdlora's then.
-type commandError struct {
-	command string
-	end     ending
-	starts  int
-}
-
-func (e *commandError) Error() string {
-	return fmt.Sprintf("%s: start %d ended with %s, want 0", e.command, e.starts, e.end)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bdlora/cmd/bdlora/progress"
+	"bdlora/cmd/bdlora/supervisor"
 	"bdlora/kernels"
 	"bdlora/kernels/cpu"
 	"bdlora/model"
@@ -75,7 +76,7 @@ func trainAdapter(c *cli.Context, cfg train.Config) (err error) {
 
 // stoppable is a context that a signal ends. A second one ends the program at once.
 func stoppable(parent context.Context, out io.Writer) (ctx context.Context, forget func()) {
-	ctx, stop := signal.NotifyContext(parent, stopSignals...)
+	ctx, stop := signal.NotifyContext(parent, supervisor.StopSignals()...)
 	silence := context.AfterFunc(ctx, func() {
 		stop()
 		fmt.Fprintln(out, "\nfinishing the step; Ctrl-C again stops at once")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/supervisor"
 	"bdlora/data"
 	"bdlora/kernels/comm"
 	"bdlora/train"
@@ -71,12 +72,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
-	var ended *commandError
+	var ended *supervisor.CommandError
 	switch {
 	case errors.As(err, new(usageError)):
 		return exitUsage
 	case errors.As(err, &ended):
-		return ended.end.code
+		return ended.Code
 	case errors.Is(err, comm.ErrPeerLost):
 		return exitLost
 	}

@@ -1,4 +1,5 @@
-package main
+// Package supervisor runs a launcher or another command, and runs it again when it fails.
+package supervisor
 
 import (
 	"context"
@@ -6,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,16 +15,38 @@ import (
 	"time"
 )
 
-// supervisor runs a command, and runs it again when another start may end better.
-type supervisor struct {
-	command     []string
-	outputDir   string // of the training in it; empty if unknown
-	maxRestarts int    // in a row, with no newer checkpoint from any of them
-	hangGrace   time.Duration
-	backoff     time.Duration
+// Config says what to run and how often.
+type Config struct {
+	Command     []string
+	MaxRestarts int           // in a row, none of which got further
+	HangGrace   time.Duration // for the command to end once one of its processes has said why it does
+	Backoff     time.Duration // before a restart, doubled each time up to a minute, anew when one got further
 
-	stdout  io.Writer
-	stderr  *sharedWriter // the command's and launch's own
+	// Stdout and Stderr take what the command writes, and Stderr also what Run says.
+	Stdout, Stderr io.Writer
+	// Reached is how far the command has got: the step of its newest checkpoint, -1 if
+	// there is none or that is not known.
+	Reached func() int
+	// Final reports whether a command that ended with code would do so again; explained
+	// says that a process of bdlora's in it has said what is wrong.
+	Final func(code int, explained bool) bool
+}
+
+// CommandError is how a command ended for good, if not with 0.
+type CommandError struct {
+	Command string
+	Starts  int
+	Code    int // 128 and the signal's number if that ended it
+}
+
+func (e *CommandError) Error() string {
+	return fmt.Sprintf("%s: start %d ended with %s, want 0", e.Command, e.Starts, codeText(e.Code))
+}
+
+// supervisor is a Run under way.
+type supervisor struct {
+	Config
+	stderr  *sharedWriter // the command's and Run's own
 	signals <-chan os.Signal
 }
 
@@ -32,21 +56,31 @@ const (
 	drainTime      = 2 * time.Second // for what a command leaves running to write its last lines
 )
 
-// run returns nil when the command has ended with 0, and else a *commandError, or
-// context.Canceled if the user has stopped it.
+// Run runs the command, passes the signals on that arrive, and runs it again when another
+// start may end better. When it has ended, whatever it started on this machine is ended
+// too. Run returns nil when it has ended with 0, and else a [*CommandError], or
+// [context.Canceled] if the user has stopped it.
+func Run(ctx context.Context, c Config) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, passedOn()...)
+	defer signal.Stop(signals)
+	s := &supervisor{Config: c, stderr: &sharedWriter{w: c.Stderr}, signals: signals}
+	return s.run(ctx)
+}
+
 func (s *supervisor) run(ctx context.Context) error {
 	if err := adoptOrphans(); err != nil {
 		return err
 	}
-	newest, failures := s.newest(), 0
+	newest, failures := s.Reached(), 0
 	for start := 1; ; start++ {
-		s.say("start %d: %s", start, strings.Join(s.command, " "))
+		s.say("start %d: %s", start, strings.Join(s.Command, " "))
 		began := time.Now()
 		end, err := s.start()
-		if err != nil || end.code == exitDone {
+		if err != nil || end.code == 0 {
 			return err
 		}
-		reached := s.newest()
+		reached := s.Reached()
 		if reached > newest {
 			newest, failures = reached, 0
 		}
@@ -54,12 +88,12 @@ func (s *supervisor) run(ctx context.Context) error {
 		if end.stopped {
 			return context.Canceled
 		}
-		if end.final() || failures == s.maxRestarts {
-			return &commandError{command: filepath.Base(s.command[0]), end: end, starts: start}
+		if s.final(end) || failures == s.MaxRestarts {
+			return &CommandError{Command: filepath.Base(s.Command[0]), Starts: start, Code: end.code}
 		}
-		wait := min(s.backoff<<min(failures, 30), longestBackoff)
+		wait := min(s.Backoff<<min(failures, 30), longestBackoff)
 		failures++
-		s.say("restart %d of %d in %v", failures, s.maxRestarts, wait)
+		s.say("restart %d of %d in %v", failures, s.MaxRestarts, wait)
 		if err := s.pause(ctx, wait); err != nil {
 			return err
 		}
@@ -99,8 +133,8 @@ func (s *supervisor) pause(ctx context.Context, wait time.Duration) error {
 // start runs the command once and waits until nothing is left of it.
 func (s *supervisor) start() (ending, error) {
 	watch := newWatcher(s.stderr)
-	cmd := exec.Command(s.command[0], s.command[1:]...)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = s.stdout, watch, drainTime
+	cmd := exec.Command(s.Command[0], s.Command[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = s.Stdout, watch, drainTime
 	group, err := startGroup(cmd)
 	if err != nil {
 		return ending{}, err
@@ -139,12 +173,12 @@ func (s *supervisor) follow(group *processGroup, ended, reported <-chan struct{}
 				group.kill()
 			}
 		case <-reported:
-			reported, overdue = nil, time.After(s.hangGrace)
+			reported, overdue = nil, time.After(s.HangGrace)
 		case <-overdue:
-			s.say("a process said why it ends %v ago, and the command still runs: ending it", s.hangGrace)
+			s.say("a process said why it ends %v ago, and the command still runs: ending it", s.HangGrace)
 			end.hung = true
 			group.signal(syscall.SIGTERM)
-			kill = time.After(min(killDelay, s.hangGrace))
+			kill = time.After(min(killDelay, s.HangGrace))
 		case <-kill:
 			group.kill()
 		}
@@ -159,20 +193,15 @@ type ending struct {
 	explained bool // a bdlora process among its own has said what was wrong
 }
 
-// final reports whether another start would end the same way.
-func (e ending) final() bool {
-	switch {
-	case e.hung:
-		return false
-	case e.code == exitFailed: // bdlora's, or the launcher's own: a node that it did not reach
-		return e.explained
-	}
-	return e.code == exitUsage || e.code == exitInterrupted
-}
+func (e ending) String() string { return codeText(e.code) }
 
-func (e ending) String() string {
-	text := "exit code " + strconv.Itoa(e.code)
-	if signal := syscall.Signal(e.code - 128); signal > 0 && signal < 32 {
+// final reports whether another start would end the same way.
+func (s *supervisor) final(e ending) bool { return !e.hung && s.Final(e.code, e.explained) }
+
+// codeText is an exit code with the signal that it stands for.
+func codeText(code int) string {
+	text := "exit code " + strconv.Itoa(code)
+	if signal := syscall.Signal(code - 128); signal > 0 && signal < 32 {
 		text += " (" + signal.String() + ")"
 	}
 	return text

@@ -1,4 +1,4 @@
-package main
+package supervisor
 
 import (
 	"errors"
@@ -8,16 +8,6 @@ import (
 
 	"golang.org/x/sys/windows"
 )
-
-// passedOn are the signals that launch hands to its command: Ctrl-C or Ctrl-Break, and
-// a closed console.
-var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM}
-
-// stopSignals are those on which a run stops after the step under way.
-var stopSignals = passedOn
-
-// isStop reports whether who sends a signal wants the command to end.
-func isStop(os.Signal) bool { return true }
 
 // adoptOrphans has nothing to do: a job object holds all that a command has started.
 func adoptOrphans() error { return nil }
@@ -65,8 +55,8 @@ func (g *processGroup) signal(os.Signal) {
 	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, g.leader)
 }
 
-// kill ends all that is in the job at once.
-func (g *processGroup) kill() { _ = windows.TerminateJobObject(g.job, exitFailed) }
+// kill ends all that is in the job at once, with exit code 1.
+func (g *processGroup) kill() { _ = windows.TerminateJobObject(g.job, 1) }
 
 // clear ends what the command has left running, once it has ended itself.
 func (g *processGroup) clear() error {

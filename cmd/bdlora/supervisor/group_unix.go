@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package supervisor
 
 import (
 	"os"
@@ -9,18 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// passedOn are the signals that launch hands to its command.
-var passedOn = []os.Signal{
-	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
-}
-
-// stopSignals are those on which a run stops after the step under way: Ctrl-C, what
-// launchers send before they kill, and Slurm's warning that time is running out.
-var stopSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1}
-
-// isStop reports whether who sends a signal wants the command to end.
-func isStop(sig os.Signal) bool { return sig != syscall.SIGUSR1 && sig != syscall.SIGUSR2 }
 
 // processGroup is a command with what it has started.
 type processGroup struct{ leader int }
