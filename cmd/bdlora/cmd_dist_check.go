@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
+
+	"bdlora/cmd/bdlora/setup"
 
 	"github.com/urfave/cli/v2"
 )
@@ -42,71 +42,65 @@ func distCheck(c *cli.Context) error {
 	if c.Duration("timeout") <= 0 {
 		return usagef("--timeout: got %v, want more than 0", c.Duration("timeout"))
 	}
-	check, err := newSetup(c)
+	w, err := openWorld(here().Procs, c.Duration("timeout"), c.String("library"), c.App.ErrWriter)
 	if err != nil {
 		return err
 	}
-	if check.Proc() == 0 {
-		check.print(c.App.Writer)
+	check := &setup.Setup{
+		World: w, Shards: c.Int("tensor_parallel_size"), Replicas: c.Int("data_parallel_size"), Threads: c.Int(threadsFlag.Name),
 	}
-	problems := len(check.problems)
+	if w.Procs() == 1 {
+		if w.Library, err = w.Place.FindLibrary(mpiLibrary(c.String("library"))); err != nil {
+			check.Wrong(hintFor(err), "%v", err)
+		}
+	}
+	if err := check.Check(); err != nil {
+		return err
+	}
+	if check.Proc() == 0 {
+		printSetup(c.App.Writer, check)
+	}
+	problems := len(check.Problems)
 	if err := errors.Join(check.Barrier(), check.Close()); err != nil || problems == 0 {
 		return err
 	}
-	return check.place.other(fmt.Errorf("dist check: number of problems is %d, want 0", problems))
+	return w.Place.Shared(fmt.Errorf("dist check: number of problems is %d, want 0", problems))
 }
 
-// print writes what was found.
-func (s *setup) print(w io.Writer) {
-	if s.place.launcher == "" {
+// printSetup writes what was found.
+func printSetup(w io.Writer, s *setup.Setup) {
+	if s.Place.Launcher == "" {
 		fmt.Fprintln(w, "launcher: none; behind one, this command looks at the processes: mpirun -n 2 bdlora dist check")
 	} else {
-		fmt.Fprintf(w, "launcher: %s\n", s.place.launcher)
+		fmt.Fprintf(w, "launcher: %s\n", s.Place.Launcher)
 	}
-	if s.library.File != "" {
-		fmt.Fprintf(w, "library: %s: %s, with the %s\n", s.library.File, s.library.Version, s.library.ABI)
+	if s.Library.File != "" {
+		fmt.Fprintf(w, "library: %s: %s, with the %s\n", s.Library.File, s.Library.Version, s.Library.ABI)
 	}
-	s.printProcesses(w)
-	for _, sum := range s.sums {
+	printProcesses(w, s)
+	for _, sum := range s.Sums {
 		if s.Procs() > 1 {
-			bits := map[bool]string{true: "the same bits on all processes", false: "not the same bits"}[sum.same]
-			took := time.Duration(1e9 * sum.seconds).Round(100 * time.Nanosecond)
-			fmt.Fprintf(w, "all-reduce of %d KiB: %v, %s\n", sum.bytes>>10, took, bits)
+			bits := map[bool]string{true: "the same bits on all processes", false: "not the same bits"}[sum.Same]
+			took := time.Duration(1e9 * sum.Seconds).Round(100 * time.Nanosecond)
+			fmt.Fprintf(w, "all-reduce of %d KiB: %v, %s\n", sum.Bytes>>10, took, bits)
 		}
 	}
-	for _, p := range s.problems {
-		fmt.Fprintf(w, "problem: %s\n  hint: %s\n", p.what, p.hint)
+	for _, p := range s.Problems {
+		fmt.Fprintf(w, "problem: %s\n  hint: %s\n", p.What, p.Hint)
 	}
-	if len(s.problems) == 0 {
+	if len(s.Problems) == 0 {
 		fmt.Fprintln(w, "no problem found")
 	}
 }
 
-func (s *setup) printProcesses(w io.Writer) {
+// printProcesses writes a line a process.
+func printProcesses(w io.Writer, s *setup.Setup) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "process\treplica\tshard\thost\tpid\tthreads\tcores")
-	shards := max(s.shards, 1)
-	for proc, p := range s.processes {
+	shards := max(s.Shards, 1)
+	for proc, p := range s.Processes {
 		fmt.Fprintf(table, "%d\t%d\t%d\t%s\t%d\t%d\t%s\n",
-			proc, proc/shards, proc%shards, p.Host, p.PID, p.Threads, coreList(p.Cores))
+			proc, proc/shards, proc%shards, p.Host, p.PID, p.Threads, p.Cores)
 	}
 	table.Flush()
-}
-
-// coreList is "0-3,8".
-func coreList(cores []int) string {
-	var parts []string
-	for i := 0; i < len(cores); {
-		end := i + 1
-		for end < len(cores) && cores[end] == cores[end-1]+1 {
-			end++
-		}
-		if end-i == 1 {
-			parts = append(parts, strconv.Itoa(cores[i]))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d-%d", cores[i], cores[end-1]))
-		}
-		i = end
-	}
-	return strings.Join(parts, ",")
 }

@@ -61,22 +61,22 @@ type serveJob struct {
 }
 
 func serveBench(c *cli.Context) error {
-	place := placeFrom(os.Getenv)
-	if place.procs > 1 {
-		world, err := openWorld(place.procs, c.Duration("collective_timeout"), "", c.App.ErrWriter)
+	place := here()
+	if place.Procs > 1 {
+		world, err := openWorld(place.Procs, c.Duration("collective_timeout"), "", c.App.ErrWriter)
 		if err != nil {
 			return err
 		}
 		defer world.Close()
-		j, err := newServeJob(c, world.Procs(), world.processes[world.Proc()].Threads)
+		j, err := newServeJob(c, world.Procs(), world.Processes[world.Proc()].Threads)
 		if err != nil {
-			return place.other(err)
+			return place.Shared(err)
 		}
 		hosts := map[string]bool{}
-		for _, p := range world.processes {
+		for _, p := range world.Processes {
 			hosts[p.Host] = true
 		}
-		return j.run(world, fmt.Sprintf("processes over %s, hosts: %d", world.library.Version, len(hosts)))
+		return j.run(world, fmt.Sprintf("processes over %s, hosts: %d", world.Library.Version, len(hosts)))
 	}
 	procs := c.Int("tensor_parallel_size")
 	if procs < 1 {

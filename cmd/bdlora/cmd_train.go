@@ -61,10 +61,10 @@ func trainAdapter(c *cli.Context, cfg train.Config) (err error) {
 	}
 	ctx, forget := stoppable(c.Context, out)
 	defer forget()
-	be := cpu.New(cmp.Or(cfg.Threads, w.processes[w.Proc()].Threads))
+	be := cpu.New(cmp.Or(cfg.Threads, w.Processes[w.Proc()].Threads))
 	be.SetPrecision(kernels.Precision(cfg.Float32MatmulPrecision))
 	done, err := train.Run(ctx, cfg, be, w, progress.New(out))
-	if err := w.leave(err); err != nil {
+	if err := w.Leave(err); err != nil {
 		return err
 	}
 	if done.Reason == train.Interrupted {

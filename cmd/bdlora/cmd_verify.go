@@ -53,22 +53,22 @@ type verification struct {
 }
 
 func verifyAdapter(c *cli.Context) error {
-	place := placeFrom(os.Getenv)
+	place := here()
 	if err := errors.Join(arguments(c, 0, 0), checkVerify(c)); err != nil {
-		return place.other(err)
+		return place.Shared(err)
 	}
 	be, err := newBackend(c)
 	if err != nil {
-		return place.other(err)
+		return place.Shared(err)
 	}
-	v, closeModel, err := openVerification(c, place.procs)
+	v, closeModel, err := openVerification(c, place.Procs)
 	if err != nil {
 		return err
 	}
 	defer closeModel()
 	v.train, v.tolerance = c.Bool("train"), c.Float64("tolerance")
 	v.batch = verify.Batch(c.Int("tokens"), v.model.Config.Vocab)
-	if place.procs > 1 {
+	if place.Procs > 1 {
 		return v.amongProcesses(c)
 	}
 	return v.inThisProcess(c.App.Writer, be)

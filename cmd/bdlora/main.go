@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/job"
 	"bdlora/cmd/bdlora/supervisor"
 	"bdlora/data"
 	"bdlora/kernels/comm"
@@ -64,10 +65,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if errors.Is(err, context.Canceled) {
 		return exitInterrupted
 	}
-	if said(err) {
+	if job.Said(err) {
 		return exitFailed
 	}
-	waitForFirst()
+	here().WaitForFirst()
 	fmt.Fprintln(stderr, "bdlora:", strings.TrimPrefix(err.Error(), "bdlora: ")) // a package has that name too
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
@@ -189,13 +190,13 @@ func hintFor(err error) string {
 		return "start anew with init_adapter=CHECKPOINT, a smaller learning_rate and another output_dir"
 	case errors.Is(err, data.ErrRowTooLong):
 		return "raise max_length, or set excess_length_strategy to drop or truncate"
-	case errors.Is(err, errWithoutMPI):
+	case errors.Is(err, job.ErrWithoutMPI):
 		return "go build -tags mpi ./cmd/bdlora"
 	case errors.Is(err, comm.ErrNoLibrary):
 		return "on Debian: apt-get install openmpi-bin libopenmpi3; elsewhere name its file in " + mpiLibraryVariable
 	case errors.Is(err, comm.ErrOtherLauncher):
 		return "name the file of the launcher's library in " + mpiLibraryVariable + ", or use the launcher of this library"
-	case errors.Is(err, errOtherWorld):
+	case errors.Is(err, job.ErrOtherSize):
 		return "a launcher starts the processes: mpirun -n N bdlora …; `bdlora dist manifest` writes the whole command"
 	case errors.Is(err, bdlora.ErrNoAdapter):
 		return "`bdlora inspect DIR` says what a folder holds"

@@ -69,7 +69,7 @@ func (v *verification) amongProcesses(c *cli.Context) error {
 	}
 	threads := c.Int(threadsFlag.Name)
 	if threads == 0 {
-		threads = w.processes[w.Proc()].Threads
+		threads = w.Processes[w.Proc()].Threads
 	}
 	whole, err := verify.Pass(cpu.New(threads), v.model, v.adapter, v.batch, v.train)
 	if err != nil {
@@ -86,7 +86,7 @@ func (v *verification) amongProcesses(c *cli.Context) error {
 		return err
 	}
 	if err := v.checkDifferences(p); err != nil {
-		return w.place.other(err)
+		return w.Place.Shared(err)
 	}
 	return nil
 }

@@ -7,12 +7,12 @@ import (
 )
 
 // BoundCores are the cores that this process may run on.
-func BoundCores() []int {
+func BoundCores() Cores {
 	var set unix.CPUSet
 	if unix.SchedGetaffinity(0, &set) != nil {
 		return firstCores(runtime.NumCPU())
 	}
-	var cores []int
+	var cores Cores
 	for core := 0; len(cores) < set.Count(); core++ {
 		if set.IsSet(core) {
 			cores = append(cores, core)

@@ -6,4 +6,4 @@ import "runtime"
 
 // BoundCores are the cores that this process may run on: all, where the system binds
 // it to none.
-func BoundCores() []int { return firstCores(runtime.NumCPU()) }
+func BoundCores() Cores { return firstCores(runtime.NumCPU()) }

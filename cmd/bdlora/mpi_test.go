@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bdlora/bdlora"
+	"bdlora/cmd/bdlora/job"
 )
 
 // mpirun runs bdlora in so many processes behind Open MPI's launcher.
@@ -59,7 +60,7 @@ func TestDistCheckSaysWhatIsWrongOnce(t *testing.T) {
 
 func TestAWorldOfAnotherSizeIsRefused(t *testing.T) {
 	_, err := openWorld(2, time.Minute, "", os.Stderr)
-	if !errors.Is(err, errOtherWorld) || hintFor(err) == "" {
+	if !errors.Is(err, job.ErrOtherSize) || hintFor(err) == "" {
 		t.Errorf("got %v, want that it is 1 process and not 2, with a hint", err)
 	}
 }
