@@ -86,7 +86,7 @@ func TestTheWholeJob(t *testing.T) {
 	rows := filepath.Join(dir, "heldout.jsonl")
 
 	expectIn(t, must(t, "plan", "--model", model, "--nblocks", "4", "--tensor_parallel_size", "2").stdout,
-		`memory of the first of 2 processes`, `weights, mapped from their files +1\.0 MiB`)
+		`memory of the first of 2 processes`, `weights, mapped from their files +1\.3 MiB`)
 	expectIn(t, must(t, "plan", "--model", model, "--nblocks", "4").stdout,
 		`self_attn\.q_proj +\d+ +column`, `mlp\.down_proj +\d+ +row`, `trainable params: [\d,]+ \|\| all params: [\d,]+ \|\| trainable%: \d`, `memory to train`)
 	expectIn(t, must(t, "data", "validate", "--model", model, rows).stdout, `rows: \d+ \|\| examples: \d+`)
