@@ -68,6 +68,19 @@ func Open(dir string, base Base) (*Adapter, error) {
 	return LoadPEFT(folder, base)
 }
 
+// Files are those by which the adapter of a folder is told from any other: PEFT's two, or
+// shards.json, which has the sums of the shards.
+func Files(dir string) ([]string, error) {
+	folder, kind, err := Find(dir)
+	if err != nil {
+		return nil, err
+	}
+	if kind == KindShards {
+		return []string{filepath.Join(folder, shardsName)}, nil
+	}
+	return []string{filepath.Join(folder, PEFTConfigName), filepath.Join(folder, peftWeightsName)}, nil
+}
+
 // BaseOf is the base model that the adapter of a folder was trained on, as its files
 // name it. It is an error if they name none.
 func BaseOf(dir string) (nameOrPath string, err error) {

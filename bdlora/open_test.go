@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"bdlora/bdlora"
@@ -18,17 +19,25 @@ func TestOpenTakesEveryFolderThatHoldsAnAdapter(t *testing.T) {
 	if err := a.SavePEFT(export); err != nil {
 		t.Fatal(err)
 	}
+	shards, peft := []string{"shards.json"}, []string{"adapter_config.json", "adapter_model.safetensors"}
 	for _, tc := range []struct {
 		name, dir, folder, kind string
+		files                   []string
 	}{
-		{"PEFT's", export, export, "PEFT"},
-		{"shards", bdlora.ShardsPath(run, 2), bdlora.ShardsPath(run, 2), "shards"},
-		{"a run's", run, bdlora.ShardsPath(run, 2), "shards"},
+		{"PEFT's", export, export, "PEFT", peft},
+		{"shards", bdlora.ShardsPath(run, 2), bdlora.ShardsPath(run, 2), "shards", shards},
+		{"a run's", run, bdlora.ShardsPath(run, 2), "shards", shards},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			folder, kind, err := bdlora.Find(tc.dir)
 			if err != nil || folder != tc.folder || kind.String() != tc.kind {
 				t.Errorf("got %v in %s, %v; want %v in %s", kind, folder, err, tc.kind, tc.folder)
+			}
+			files, err := bdlora.Files(tc.dir)
+			if err != nil || !slices.EqualFunc(files, tc.files, func(path, name string) bool {
+				return path == filepath.Join(tc.folder, name)
+			}) {
+				t.Errorf("got files %v, %v; want %v in %s", files, err, tc.files, tc.folder)
 			}
 			got, err := bdlora.Open(tc.dir, tiny.base())
 			if err != nil {

@@ -4,11 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"bdlora/bdlora"
 	"bdlora/kernels"
 )
 
@@ -28,14 +31,11 @@ func (t *trainer) compareProcesses(checkpoint *Checkpoint) error {
 	if t.grid.World.Procs() == 1 {
 		return nil
 	}
-	mine := common{t.cfg, t.inputs}
-	if checkpoint != nil {
-		manifest, err := fingerprint("checkpoint", filepath.Join(checkpoint.Dir, ManifestName), wholeBytes)
-		if err := t.grid.agree(err); err != nil {
-			return err
-		}
-		mine.Inputs = append(slices.Clone(mine.Inputs), manifest)
+	origin, err := t.cfg.origin(checkpoint)
+	if err := t.grid.agree(err); err != nil {
+		return err
 	}
+	mine := common{t.cfg, slices.Concat(t.inputs, origin)}
 	text, err := json.Marshal(mine)
 	if err := t.grid.agree(err); err != nil {
 		return err
@@ -49,6 +49,24 @@ func (t *trainer) compareProcesses(checkpoint *Checkpoint) error {
 		err = first.compare(mine)
 	}
 	return t.grid.agree(err)
+}
+
+// origin is the fingerprints of what a run goes on from: a checkpoint, whose manifest has
+// the sums of all that is in it, or init_adapter.
+func (c Config) origin(checkpoint *Checkpoint) (prints []Fingerprint, err error) {
+	name, files := "checkpoint", []string{}
+	switch {
+	case checkpoint != nil:
+		files = append(files, filepath.Join(checkpoint.Dir, ManifestName))
+	case c.InitAdapter != "":
+		name = "init_adapter"
+		files, err = bdlora.Files(c.InitAdapter)
+	}
+	for _, path := range files {
+		one, errOne := fingerprint(name+"/"+filepath.Base(path), path, math.MaxInt64)
+		prints, err = append(prints, one), errors.Join(err, errOne)
+	}
+	return prints, err
 }
 
 // compare says how a process differs from the first one.

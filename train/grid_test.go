@@ -344,19 +344,26 @@ func TestOneProcessThatCannotStartStopsAll(t *testing.T) {
 	}
 }
 
-func TestReplicasMustBeginAlike(t *testing.T) {
-	cfg, other := gridConfig(t), gridConfig(t)
+// Law: processes do not begin from two adapters that have the same settings, be they
+// replicas or hold a part each.
+func TestProcessesMustBeginAlike(t *testing.T) {
+	other := gridConfig(t)
 	runGrid(t, other)
-	cfg.DataParallelSize = 2
-	_, errs := job{cfg: func(proc int) train.Config {
-		c := cfg
-		if c.InitAdapter = other.OutputDir; proc == 1 {
-			c.InitAdapter = train.CheckpointPath(other.OutputDir, 1)
+	for _, grid := range [][2]int{{1, 2}, {2, 1}} {
+		cfg := onGrid(t, gridConfig(t), grid)
+		_, errs := job{cfg: func(proc int) train.Config {
+			c := cfg
+			if c.InitAdapter = other.OutputDir; proc == 1 {
+				c.InitAdapter = train.CheckpointPath(other.OutputDir, 1)
+			}
+			return c
+		}}.run(&recorder{})
+		want := "process 1 of 2: " + train.ErrProcessesDiffer.Error() + ":\n  init_adapter/adapter_model.safetensors: process 0 has "
+		for proc, err := range errs {
+			if err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%s: process %d: got error %v, want one that begins with %q", gridName(cfg), proc, err, want)
+			}
 		}
-		return c
-	}}.run(&recorder{})
-	if !errors.Is(errs[1], train.ErrProcessesDiffer) || errs[0] == nil {
-		t.Errorf("got errors %v and %v, want %v", errs[0], errs[1], train.ErrProcessesDiffer)
 	}
 }
 
