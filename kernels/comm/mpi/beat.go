@@ -4,8 +4,10 @@ package mpi
 
 import "time"
 
-// beatEvery is how often processes tell how far they are.
-func beatEvery(timeout time.Duration) time.Duration { return min(time.Second, timeout/8) }
+// beatEvery is how often processes tell how far they are, and look at their calls.
+func beatEvery(timeout time.Duration) time.Duration {
+	return max(time.Millisecond, min(time.Second, timeout/8))
+}
 
 // silentAfter is how long one may say nothing before it counts as missing.
 func silentAfter(timeout time.Duration) time.Duration { return 4 * beatEvery(timeout) }

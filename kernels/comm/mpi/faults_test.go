@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,6 +115,52 @@ func TestACutLinkIsNamed(t *testing.T) {
 	world := watched(t, options)
 	fmt.Println("joined")
 	exchange(t, world, 1<<40)
+}
+
+// A scheduler stops a whole job for a while, and lets it go on.
+func TestASuspendedJobGoesOn(t *testing.T) {
+	if options, ok := started(t); ok {
+		world := watched(t, options)
+		exchange(t, world, 10)
+		if world.Proc() == 1 {
+			suspend(t, world.(*mpi.World).Peers(), limit+time.Second)
+		}
+		exchange(t, world, 10)
+		if err := world.Close(); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	each(t, []int{2}, func(t *testing.T, l launcher, procs int) {
+		if output, code := l.launch(t, procs); code != 0 {
+			t.Errorf("exit code %d, want 0: nobody is lost\n%s", code, output)
+		}
+	})
+}
+
+// suspend stops processes for so long, this one among them.
+func suspend(t *testing.T, peers []comm.Peer, pause time.Duration) {
+	t.Helper()
+	var pids string
+	for _, p := range peers {
+		pids += fmt.Sprintf(" %d", p.PID)
+	}
+	script := fmt.Sprintf("kill -STOP%s; sleep %g; kill -CONT%s", pids, pause.Seconds(), pids)
+	if err := exec.Command("sh", "-c", script).Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAShortTimeLimitIsKept(t *testing.T) {
+	if options, ok := started(t); ok {
+		options.Timeout = 1
+		_, err := mpi.Open(options)
+		t.Fatal(err) // where the watchdog has not ended the process before
+	}
+	each(t, []int{2}, func(t *testing.T, l launcher, procs int) {
+		output, _ := l.launch(t, procs)
+		expectIn(t, output, "start: a process is lost")
+	})
 }
 
 func TestASilentProcess0IsNamed(t *testing.T) {

@@ -73,19 +73,33 @@ func (w *watch) now() progress {
 
 // run looks after the calls until the watch is stopped, or has told of one.
 func (w *watch) run() {
-	tick := time.NewTicker(beatEvery(w.timeout) / 2)
+	every := beatEvery(w.timeout) / 2
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for last := time.Now(); ; {
 		select {
 		case <-w.stop:
 			return
 		case <-tick.C:
+		}
+		looked := last
+		last = time.Now()
+		if stopped := last.Sub(looked) - 2*every; stopped > 0 {
+			w.pardon(stopped)
 		}
 		if err := w.late(); err != nil {
 			w.lost(err)
 			return
 		}
 	}
+}
+
+// pardon takes time in which the process was stopped off that of the call under way:
+// schedulers suspend whole jobs, and nobody has waited meanwhile.
+func (w *watch) pardon(stopped time.Duration) {
+	w.Lock()
+	defer w.Unlock()
+	w.since = w.since.Add(stopped)
 }
 
 // late is the error of the call under way: nil if there is none or it has time left.
