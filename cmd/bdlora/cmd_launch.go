@@ -74,34 +74,47 @@ type training struct {
 	outputDir string   // empty where its settings cannot be read on this machine
 }
 
-// findTraining looks for bdlora train or resume in command.
+// findTraining looks for bdlora train or resume in command: other arguments may be of
+// that name too, such as the folder to run in.
 func findTraining(command []string) (training, bool) {
-	at := slices.IndexFunc(command, func(arg string) bool { return strings.HasPrefix(filepath.Base(arg), "bdlora") })
-	if at < 0 || at+1 >= len(command) {
-		return training{}, false
-	}
-	t := training{command: command}
-	switch args := command[at+2:]; command[at+1] {
-	case "resume":
-		if len(args) > 0 {
-			t.outputDir = args[0]
+	for at := 1; at < len(command); at++ {
+		if !strings.HasPrefix(filepath.Base(command[at-1]), "bdlora") {
+			continue
 		}
-		return t, true
-	case "train":
-		s, err := parseSettings(args)
-		if err != nil || s.help {
-			return t, true // the command will say so
+		switch args := command[at+1:]; command[at] {
+		case "resume":
+			return resumedBy(command, args), true
+		case "train":
+			return trainedBy(command, args), true
 		}
-		cfg, err := train.ReadConfig(s.config, s.overrides)
-		if err == nil {
-			t.outputDir = cfg.OutputDir
-		}
-		if cfg.ResumeFromCheckpoint == "" && !slices.ContainsFunc(s.overrides, isResume) {
-			t.command = append(slices.Clone(command), resumeKey+"="+train.ResumeAuto)
-		}
-		return t, true
 	}
 	return training{}, false
+}
+
+// resumedBy is the training of a command in which these are behind bdlora resume.
+func resumedBy(command, args []string) training {
+	t := training{command: command}
+	if len(args) > 0 {
+		t.outputDir = args[0]
+	}
+	return t
+}
+
+// trainedBy is the training of a command in which these are behind bdlora train.
+func trainedBy(command, args []string) training {
+	t := training{command: command}
+	s, err := parseSettings(args)
+	if err != nil || s.help {
+		return t // the command will say so
+	}
+	cfg, err := train.ReadConfig(s.config, s.overrides)
+	if err == nil {
+		t.outputDir = cfg.OutputDir
+	}
+	if cfg.ResumeFromCheckpoint == "" && !slices.ContainsFunc(s.overrides, isResume) {
+		t.command = append(slices.Clone(command), resumeKey+"="+train.ResumeAuto)
+	}
+	return t
 }
 
 // isResume reports whether a setting says what to resume from.

@@ -305,6 +305,7 @@ func TestLaunchAddsResumeToTraining(t *testing.T) {
 		{"bdlora train --resume-from-checkpoint o/checkpoint-1", false, true},
 		{"bdlora train --config " + config, false, true},
 		{"bdlora resume o", false, true},
+		{"mpirun -wdir /srv/bdlora --hostfile bdlora.hosts bdlora train output_dir=o", true, true},
 		{"mpirun -n 4 bdlora dist check", false, false},
 		{"bdlora", false, false},
 		{"sh start.sh", false, false},
