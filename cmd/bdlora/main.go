@@ -69,10 +69,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitFailed
 	}
 	here().WaitForFirst()
-	fmt.Fprintln(stderr, "bdlora:", strings.TrimPrefix(err.Error(), "bdlora: ")) // a package has that name too
-	if hint := hintFor(err); hint != "" {
-		fmt.Fprintln(stderr, "hint:", hint)
-	}
+	report(stderr, err)
 	var ended *supervisor.CommandError
 	switch {
 	case errors.As(err, new(usageError)):
@@ -83,6 +80,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitLost
 	}
 	return exitFailed
+}
+
+// report tells the user of an error, and the next thing to type.
+func report(stderr io.Writer, err error) {
+	fmt.Fprintln(stderr, "bdlora:", strings.TrimPrefix(err.Error(), "bdlora: ")) // a package has that name too
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintln(stderr, "hint:", hint)
+	}
 }
 
 // usageError is a mistake in the command line.
@@ -198,6 +203,8 @@ func hintFor(err error) string {
 		return "name the file of the launcher's library in " + mpiLibraryVariable + ", or use the launcher of this library"
 	case errors.Is(err, job.ErrOtherSize):
 		return "a launcher starts the processes: mpirun -n N bdlora …; `bdlora dist manifest` writes the whole command"
+	case errors.Is(err, comm.ErrPeerLost):
+		return "start the job again; where a process is only slow, with a longer collective_timeout"
 	case errors.Is(err, bdlora.ErrNoAdapter):
 		return "`bdlora inspect DIR` says what a folder holds"
 	}

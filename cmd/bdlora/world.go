@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -26,7 +25,7 @@ func openWorld(procs int, timeout time.Duration, library string, stderr io.Write
 	return here().Join(procs, job.Options{
 		Library: mpiLibrary(library), Timeout: timeout,
 		Lost: func(err error) {
-			fmt.Fprintln(stderr, "bdlora:", err)
+			report(stderr, err)
 			os.Exit(exitLost)
 		},
 	})

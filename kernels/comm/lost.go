@@ -43,12 +43,17 @@ type Peer struct {
 	Proc int // in the whole job
 	Host string
 	PID  int // 0 if it is a goroutine
+	// Silence is the time since it was last heard of; 0 if it runs, or nobody can tell.
+	Silence time.Duration
 }
 
-// String is "process 2 (pid 4711 on node7)".
+// String is "process 2 (pid 4711 on node7), silent for 12s".
 func (p Peer) String() string {
-	if p.PID == 0 {
+	switch {
+	case p.PID == 0:
 		return fmt.Sprintf("process %d", p.Proc)
+	case p.Silence == 0:
+		return fmt.Sprintf("process %d (pid %d on %s)", p.Proc, p.PID, p.Host)
 	}
-	return fmt.Sprintf("process %d (pid %d on %s)", p.Proc, p.PID, p.Host)
+	return fmt.Sprintf("process %d (pid %d on %s), silent for %v", p.Proc, p.PID, p.Host, p.Silence.Round(time.Second))
 }

@@ -45,18 +45,24 @@ func exchange(t *testing.T, group comm.Comm, steps int) {
 	}
 }
 
-// expectGivenUp checks that the processes have ended in time, naming number 1.
-func expectGivenUp(t *testing.T, l launcher, procs int) {
-	t.Helper()
-	began := time.Now()
-	output, code := l.launch(t, procs)
-	if took := time.Since(began); !l.says(code, exitLost) || took > limit+margin {
-		t.Errorf("exit code %d after %v, want %d within %v", code, took, exitLost, limit+margin)
-	}
-	expectIn(t, output, "all-reduce (sum) of 1000 float32: a process is lost", "for process 1 (pid ")
-	for _, other := range []string{"for process 0", "for process 2", "for process 3", "), process"} {
-		if strings.Contains(output, other) {
-			t.Errorf("want nobody but process 1 named in\n%s", output)
+// expectGivenUp checks that the processes have ended in time, naming number 1, and
+// whether it was silent.
+func expectGivenUp(silent bool) func(t *testing.T, l launcher, procs int) {
+	return func(t *testing.T, l launcher, procs int) {
+		t.Helper()
+		began := time.Now()
+		output, code := l.launch(t, procs)
+		if took := time.Since(began); !l.says(code, exitLost) || took > limit+margin {
+			t.Errorf("exit code %d after %v, want %d within %v", code, took, exitLost, limit+margin)
+		}
+		expectIn(t, output, "all-reduce (sum) of 1000 float32: a process is lost", "for process 1 (pid ")
+		for _, other := range []string{"for process 0", "for process 2", "for process 3", ", process"} {
+			if strings.Contains(output, other) {
+				t.Errorf("want nobody but process 1 named in\n%s", output)
+			}
+		}
+		if strings.Contains(output, "), silent for ") != silent {
+			t.Errorf("want it silent: %v, in\n%s", silent, output)
 		}
 	}
 }
@@ -71,7 +77,7 @@ func TestAStoppedProcessIsNamed(t *testing.T) {
 		exchange(t, world, 10)
 		return
 	}
-	each(t, []int{4}, expectGivenUp)
+	each(t, []int{4}, expectGivenUp(true))
 }
 
 func TestALoopingProcessIsNamed(t *testing.T) {
@@ -83,7 +89,7 @@ func TestALoopingProcessIsNamed(t *testing.T) {
 		exchange(t, world, 10)
 		return
 	}
-	each(t, []int{4}, expectGivenUp)
+	each(t, []int{4}, expectGivenUp(false))
 }
 
 // In a grid some processes wait for those that wait for the one that does not come.
@@ -103,7 +109,7 @@ func TestAProcessThatOthersWaitForInTurnIsNotNamed(t *testing.T) {
 		exchange(t, world, 1)
 		return
 	}
-	each(t, []int{4}, expectGivenUp)
+	each(t, []int{4}, expectGivenUp(false))
 }
 
 // .ci/cutlink starts this one, on two hosts, and takes the link between them away.

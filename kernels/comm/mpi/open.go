@@ -154,8 +154,13 @@ func (j *job) missing(of group, call int, members []int) (peers []comm.Peer) {
 	if known == nil {
 		return nil
 	}
-	for _, proc := range missing(known.all(), of, call, members, silentAfter(j.watch.timeout)) {
-		peers = append(peers, j.peers[proc])
+	all, silent := known.all(), silentAfter(j.watch.timeout)
+	for _, proc := range missing(all, of, call, members, silent) {
+		peer := j.peers[proc]
+		if all[proc].Silence > silent {
+			peer.Silence = all[proc].Silence
+		}
+		peers = append(peers, peer)
 	}
 	return peers
 }
