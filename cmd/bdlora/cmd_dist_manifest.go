@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -86,8 +87,8 @@ func newManifest(c *cli.Context) (m manifest, err error) {
 		Memory: c.String("memory"), Nodes: c.Int("nodes"), Shards: c.Int("tensor_parallel_size"),
 		Replicas: c.Int("data_parallel_size"), CPUs: c.Int("cpus"), MaxRestarts: c.Int("max-restarts"),
 	}
-	inPods := m.Claim != ""
-	if err := m.validate(inPods); err != nil {
+	named, inPods := takes(c, nameFlag.Name), takes(c, "claim")
+	if err := m.validate(named, inPods); err != nil {
 		return m, usageError{err}
 	}
 	if inPods {
@@ -98,11 +99,24 @@ func newManifest(c *cli.Context) (m manifest, err error) {
 	return m, err
 }
 
-// jobName is what Kubernetes takes for one, with room for what operators append.
-var jobName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)
+// takes reports whether the command has a flag of that name.
+func takes(c *cli.Context, name string) bool {
+	return slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+}
+
+var (
+	// jobName is what Slurm takes for one without quotes.
+	jobName = regexp.MustCompile(`^[\w.-]+$`)
+	// podsName is what Kubernetes takes for one, with room for what operators append.
+	podsName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)
+	// claimName is what Kubernetes takes for a volume's.
+	claimName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+	// quantity is what Kubernetes takes for one.
+	quantity = regexp.MustCompile(`^\d+(\.\d+)?([KMGTPE]i|[kMGTPE]|e\d+)?$`)
+)
 
 // validate names all that is wrong with the flags.
-func (m manifest) validate(inPods bool) error {
+func (m manifest) validate(named, inPods bool) error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, f := range []struct {
@@ -123,11 +137,30 @@ func (m manifest) validate(inPods bool) error {
 	if m.Config == "" {
 		wrong("--config: got nothing, want a file of settings")
 	}
-	if inPods && m.Image == "" {
+	switch {
+	case inPods:
+		errs = append(errs, m.validatePods())
+	case named && !jobName.MatchString(m.Name):
+		wrong("--name: got %q, want letters, digits, '_', '.' and hyphens", m.Name)
+	}
+	return errors.Join(errs...)
+}
+
+// validatePods names all that is wrong with the flags for Kubernetes.
+func (m manifest) validatePods() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if m.Image == "" {
 		wrong("--image: got nothing, want a container image with bdlora in it")
 	}
-	if inPods && !jobName.MatchString(m.Name) {
+	if !podsName.MatchString(m.Name) {
 		wrong("--name: got %q, want small letters, digits and hyphens, at most 40 in all, a letter first", m.Name)
+	}
+	if !claimName.MatchString(m.Claim) {
+		wrong("--claim: got %q, want small letters, digits, hyphens and dots", m.Claim)
+	}
+	if m.Memory != "" && !quantity.MatchString(m.Memory) {
+		wrong("--memory: got %q, want a number with a unit, such as 64Gi", m.Memory)
 	}
 	return errors.Join(errs...)
 }

@@ -72,6 +72,29 @@ func TestManifestsKeepEveryCharacterOfTheSettings(t *testing.T) {
 	}
 }
 
+// Law: a name that YAML has another meaning for is a name, and settings that are
+// indented stay so.
+func TestManifestsAreWhatTheySeemToBe(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "run.yaml")
+	const text = "  dataset: x\n  output_dir: y\n"
+	if err := os.WriteFile(config, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"mpijob", "trainjob"} {
+		r := must(t, "dist", "manifest", kind, "--image", "x", "--name", "true", "--claim", "1e3", "--config", config)
+		objects := yamlObjects(t, r.stdout)
+		for _, object := range objects {
+			if name := object["metadata"].(map[string]any)["name"]; name != "true" {
+				t.Errorf("%s: got name %v of %T, want a text", kind, name, name)
+			}
+		}
+		if got := objects[0]["data"].(map[string]any)["run.yaml"]; got != text {
+			t.Errorf("%s: got settings %q, want %q", kind, got, text)
+		}
+		expectIn(t, r.stdout, `claimName: "1e3"`)
+	}
+}
+
 func yamlObjects(t *testing.T, text string) (objects []map[string]any) {
 	t.Helper()
 	for decoder := yaml.NewDecoder(strings.NewReader(text)); ; {
@@ -96,7 +119,7 @@ func TestManifestsPlaceTheProcesses(t *testing.T) {
 		`--job-name=mine\n`, `--nodes=3\n`, `--ntasks-per-node=2\n`, `--cpus-per-task=8\n`, `-lt 7 \]`)
 	for _, kind := range []string{"mpijob", "trainjob"} {
 		expectIn(t, manifestOf(t, kind, "--image", "x", "--nodes", "2", "--data_parallel_size", "4", "--cpus", "2", "--memory", "8Gi", "--claim", "disk"),
-			`cpu: 4\n`, `memory: "8Gi"\n`, `claimName: disk\n`, `- "-n"\n +- "4"\n`)
+			`cpu: 4\n`, `memory: "8Gi"\n`, `claimName: "disk"\n`, `- "-n"\n +- "4"\n`)
 	}
 }
 
@@ -108,6 +131,10 @@ func TestManifestsRefuseWhatCannotRun(t *testing.T) {
 		{"mpijob --name No", `(?s)--image: got nothing.*--name: got "No"`},
 		{"trainjob", `--image: got nothing`},
 		{"mpirun --image x", `flag provided but not defined`},
+		{"slurm --name=", `--name: got "", want letters`},
+		{"slurm --name=x#SBATCH", `--name: got "x#SBATCH", want letters`},
+		{"mpijob --image x --claim=", `--claim: got "", want small letters`},
+		{"trainjob --image x --claim=a:b --memory 64GB", `(?s)--claim: got "a:b".*--memory: got "64GB", want .* such as 64Gi`},
 		{"nomad", `no command "nomad"; see bdlora dist manifest --help`},
 		{"slurm more", `argument "more": want flags only`},
 	} {
