@@ -379,7 +379,7 @@ func TestCheckpointsOutliveAKill(t *testing.T) {
 // killAfter kills a saving process a while after its first checkpoint is there.
 func killAfter(t *testing.T, outputDir string, while time.Duration) {
 	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestSaveUntilKilled$")
+	child := exec.Command(os.Args[0], "-test.run=^TestSaveUntilKilled$", "-test.timeout=1m") // if this test is killed
 	child.Env = append(os.Environ(), "TRAIN_TEST_OUTPUT="+outputDir)
 	if err := child.Start(); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func launched(t *testing.T, dir, script string, flags ...string) *exec.Cmd {
 	t.Helper()
 	path := filepath.Join(dir, "bdlora-fake")
 	count := "DIR=" + dir + "\necho >> $DIR/starts\nSTART=$(($(wc -l < $DIR/starts)))\n"
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+count+script), 0o777); err != nil {
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+count+linger+script), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	args := append([]string{"launch", "--backoff", "1ms"}, flags...)
@@ -32,6 +32,10 @@ func launched(t *testing.T, dir, script string, flags ...string) *exec.Cmd {
 	c.Env = append(os.Environ(), asProgram+"=1")
 	return c
 }
+
+// linger is what a script calls to run on: for a minute, since nobody ends what a test
+// leaves behind that is killed itself.
+const linger = "linger() { for i in $(seq 600); do sleep 0.1; done; }\n"
 
 // finish runs c, which has to end in time.
 func finish(t *testing.T, c *exec.Cmd) result {
@@ -130,7 +134,7 @@ func TestLaunchEndsAHungCommand(t *testing.T) {
 			script := `[ $START = 2 ] && exit 0
 ` + row.trap + `
 (echo "bdlora: all-reduce 7: a process is lost" >&2; exit 75)
-while :; do sleep 0.1; done`
+linger`
 			r := finish(t, launched(t, dir, script, "--hang-grace", "200ms"))
 			if got := starts(t, dir); r.code != exitDone || got != 2 {
 				t.Errorf("got exit code %d after %d starts, want 0 after 2\n%s", r.code, got, r.stderr)
@@ -151,7 +155,7 @@ func TestLaunchLeavesNothingRunning(t *testing.T) {
 	}
 	dir := t.TempDir()
 	script := `if [ $START = 2 ]; then kill -0 $(cat $DIR/left) && exit 2; exit 0; fi
-setsid sh -c 'echo $$ > '$DIR'/left; trap "" TERM HUP; while :; do sleep 0.1; done' &
+setsid sh -c 'echo $$ > '$DIR'/left; trap "" TERM HUP; sleep 60' &
 while [ ! -s $DIR/left ]; do sleep 0.01; done
 kill -9 $$`
 	if r := finish(t, launched(t, dir, script)); r.code != exitDone {
@@ -174,7 +178,7 @@ func TestLaunchPassesSignalsOnAndStops(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			c := launched(t, dir, row.script+"\ntouch $DIR/ready\nwhile :; do sleep 0.01; done")
+			c := launched(t, dir, row.script+"\ntouch $DIR/ready\nlinger")
 			var out, errs bytes.Buffer
 			c.Stdout, c.Stderr = &out, &errs
 			if err := c.Start(); err != nil {
@@ -206,7 +210,7 @@ func TestLaunchStopsTrainingsBeforeTheirLauncher(t *testing.T) {
 	c := launched(t, dir, `if [ $START = 2 ]; then
 	trap 'sleep 0.3; echo saved; exit 130' TERM
 	touch $DIR/ready
-	while :; do sleep 0.01; done
+	linger
 fi
 trap 'echo told the launcher' TERM
 setsid $0 & training=$!
@@ -227,7 +231,7 @@ wait $training`)
 
 func TestLaunchKillsAtTheThirdCtrlC(t *testing.T) {
 	dir := t.TempDir()
-	c := launched(t, dir, `trap "" INT; touch $DIR/ready; while :; do sleep 0.01; done`)
+	c := launched(t, dir, `trap "" INT; touch $DIR/ready; linger`)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Start(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,6 +72,8 @@ func (l launcher) launch(t *testing.T, procs int, env ...string) (output string,
 		args = append(args, "-test.short")
 	}
 	cmd := exec.CommandContext(ctx, l.program(t), args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // for it to end what it has started
+	cmd.WaitDelay = margin
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", inside, l.kind, procs))
 	cmd.Env = append(cmd.Env, env...)
 	text, err := cmd.CombinedOutput()
