@@ -1,8 +1,11 @@
 package train_test
 
 import (
+	"bytes"
 	"errors"
+	"io/fs"
 	"maps"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,12 +15,12 @@ import (
 	"bdlora/train"
 )
 
-// elsewhere is a Comm whose process sees other folders than the one that names them.
+// elsewhere is a Comm whose process does not see the folders that the first one makes.
 type elsewhere struct{ comm.Comm }
 
 func (e elsewhere) Broadcast(why comm.Purpose, buf any, root int) error {
 	err := e.Comm.Broadcast(why, buf, root)
-	if name, ok := buf.([]byte); ok {
+	if name, ok := buf.([]byte); ok && bytes.Contains(name, []byte(".partial-")) {
 		name[len(name)-1] ^= 1
 	}
 	return err
@@ -65,16 +68,40 @@ func TestCheckpointOfManyIsThatOfOne(t *testing.T) {
 	}
 }
 
+const notShared = "process 1 of 2: output_dir: want a folder on a disk that all processes share"
+
 // Law: a process that does not see the folder of the others fails the save on all, and
 // leaves nothing.
 func TestCheckpointWantsADiskThatAllShare(t *testing.T) {
 	dir := t.TempDir()
 	for proc, err := range saveTogether(t, dir, func(c comm.Comm) comm.Comm { return elsewhere{c} }) {
-		if err == nil || !strings.Contains(err.Error(), "process 1 of 2: output_dir: want a folder on a disk that all processes share") {
+		if err == nil || !strings.HasPrefix(err.Error(), notShared) {
 			t.Errorf("process %d: got error %v, want that process 1 does not see the folder", proc, err)
 		}
 	}
 	if left := tree(t, dir); len(left) > 0 {
 		t.Errorf("%d files are left", len(left))
+	}
+}
+
+// Law: a run finds that out before its first step, and leaves nothing.
+func TestRunWantsADiskThatAllShare(t *testing.T) {
+	cfg, r := onGrid(t, gridConfig(t), [2]int{2, 1}), &recorder{}
+	_, errs := job{
+		cfg: func(int) train.Config { return cfg },
+		world: func(proc int, c comm.Comm) comm.Comm {
+			if proc == 1 {
+				return elsewhere{c}
+			}
+			return c
+		},
+	}.run(r)
+	for proc, err := range errs {
+		if err == nil || !strings.HasPrefix(err.Error(), notShared) || !errors.As(err, new(*train.SharedError)) {
+			t.Errorf("process %d: got error %v, want that process 1 does not see the folder", proc, err)
+		}
+	}
+	if _, err := os.Stat(cfg.OutputDir); len(r.losses) > 0 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %d steps and, for the output folder, %v; want neither", len(r.losses), err)
 	}
 }

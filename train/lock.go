@@ -52,12 +52,17 @@ func LockOutput(dir string) (*OutputLock, error) {
 	return l, nil
 }
 
-// lock takes the right to write the folder dir, on the first process for all of them.
+// lock takes the right to write the folder dir, on the first process for all of them, who
+// have to see it.
 func (g *Grid) lock(dir string) (l *OutputLock, err error) {
 	if g.first() {
 		l, err = LockOutput(dir)
 	}
-	if err := g.agree(err); err != nil {
+	if err = g.agree(err); err == nil {
+		err = g.checkShared(dir)
+	}
+	if err != nil {
+		l.Forget()
 		return nil, errors.Join(err, l.Unlock())
 	}
 	return l, nil

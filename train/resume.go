@@ -125,7 +125,10 @@ func (t *trainer) bringBest(c *Checkpoint, plan *bdlora.Plan) error {
 	}
 	folder := filepath.Dir(filepath.Clean(c.Dir))
 	s, err := t.loadBest(CheckpointPath(folder, c.State.BestStep), plan)
-	if err := t.grid.agree(err); err != nil || sameFolder(folder, t.cfg.OutputDir) {
+	if err := t.grid.agree(err); err != nil {
+		return err
+	}
+	if elsewhere, err := t.grid.any(!sameFolder(folder, t.cfg.OutputDir)); err != nil || !elsewhere {
 		return err
 	}
 	_, err = SaveCheckpoint(t.grid, t.cfg.OutputDir, s)
