@@ -1,4 +1,4 @@
-package main
+package manifest
 
 import (
 	"embed"
@@ -8,27 +8,27 @@ import (
 	"text/template"
 )
 
-// manifestFiles are what dist manifest prints, and parts of it.
+// templates are what starts a job, and parts of it.
 //
-//go:embed manifests
-var manifestFiles embed.FS
+//go:embed templates
+var templates embed.FS
 
-// manifestText fills the template of that name.
-func manifestText(name string, m manifest) (string, error) {
+// Text fills the template of that name, such as mpirun.sh or mpijob.yaml.
+func (j Job) Text(name string) (string, error) {
 	var files *template.Template
 	files, err := template.New("").Funcs(template.FuncMap{
 		"indent": indent, "items": yamlItems, "json": jsonText, "shell": shellWords,
-		"part": func(name string, m manifest) (string, error) { return filled(files, name, m) },
-	}).ParseFS(manifestFiles, "manifests/*")
+		"part": func(name string, j Job) (string, error) { return filled(files, name, j) },
+	}).ParseFS(templates, "templates/*")
 	if err != nil {
 		return "", err
 	}
-	return filled(files, name, m)
+	return filled(files, name, j)
 }
 
-func filled(files *template.Template, name string, m manifest) (string, error) {
+func filled(files *template.Template, name string, j Job) (string, error) {
 	var b strings.Builder
-	err := files.ExecuteTemplate(&b, name, m)
+	err := files.ExecuteTemplate(&b, name, j)
 	return b.String(), err
 }
 

@@ -1,4 +1,4 @@
-package main
+package manifest_test
 
 import (
 	"fmt"
@@ -24,9 +24,8 @@ func TestManifestsFitTheOperatorsSchemas(t *testing.T) {
 		readSchemas(t, schemas, path)
 	}
 	checked := 0
-	for _, kind := range []string{"mpijob", "trainjob"} {
-		text := manifestOf(t, kind, "--image", "x", "--memory", "8Gi", "--nodes", "2", "--data_parallel_size", "2")
-		for _, object := range yamlObjects(t, text) {
+	for _, kind := range []string{"mpijob.yaml", "trainjob.yaml"} {
+		for _, object := range yamlObjects(t, inPods(t, kind, "dataset: x\n")) {
 			name := fmt.Sprint(object["apiVersion"], " ", object["kind"])
 			schema, ok := schemas[name]
 			if !ok && object["kind"] != "ConfigMap" {
