@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -201,9 +200,6 @@ func (b *bench) note(format string, args ...any) {
 
 // peakShare is a rate as a share of the machine's.
 func (b *bench) peakShare(gflops float64) float64 { return gflops / b.report.Machine.PeakGFLOPs }
-
-// rateOf is work in GFLOP/s.
-func rateOf(gflop, seconds float64) float64 { return gflop / math.Max(seconds, 1e-9) }
 
 // medianSeconds runs f once to warm up, and is the median of runs times that it takes
 // then. What is too short for the clock runs several times at a time.

@@ -103,7 +103,7 @@ type kernelBench struct {
 // product measures a product of so many operations and fills in the row.
 func (k *kernelBench) product(row productRow, flops float64, run func()) {
 	row.Tokens, row.Seconds, row.GFLOP = k.tokens, medianSeconds(k.report.Runs, run), flops/1e9
-	row.GFLOPs = rateOf(row.GFLOP, row.Seconds)
+	row.GFLOPs = numbers.PerSecond(row.GFLOP, row.Seconds)
 	row.PeakShare = k.peakShare(row.GFLOPs)
 	k.report.Products = append(k.report.Products, row)
 }

@@ -14,6 +14,7 @@ import (
 	"bdlora/bdlora"
 	"bdlora/cmd/bdlora/machine"
 	"bdlora/cmd/bdlora/numbers"
+	"bdlora/cmd/bdlora/parts"
 	"bdlora/data"
 	"bdlora/kernels"
 	"bdlora/model"
@@ -46,23 +47,23 @@ func benchStepCommand() *cli.Command {
 
 // stepReport is what bench step measured. All but AllSeconds is of the median run.
 type stepReport struct {
-	Tokens            int        `json:"tokens"`
-	SeqLen            int        `json:"seq_len"`
-	Blocks            int        `json:"nblocks"`
-	Rank              int        `json:"lora_r"`
-	Checkpointing     bool       `json:"gradient_checkpointing"`
-	TrainableParams   int64      `json:"trainable_params"`
-	Runs              int        `json:"runs"`
-	Seconds           float64    `json:"seconds"`
-	AllSeconds        []float64  `json:"all_seconds"`
-	TokensPerSecond   float64    `json:"tokens_per_second"`
-	NeededGFLOP       float64    `json:"needed_gflop"`
-	GFLOPs            float64    `json:"gflops"`
-	PeakShare         float64    `json:"peak_share"`
-	Parts             []stepPart `json:"parts"`
-	AllocatedBytes    uint64     `json:"allocated_bytes"`
-	PeakResidentBytes int64      `json:"peak_resident_bytes"`
-	PeakResidentOf    string     `json:"peak_resident_of"`
+	Tokens            int          `json:"tokens"`
+	SeqLen            int          `json:"seq_len"`
+	Blocks            int          `json:"nblocks"`
+	Rank              int          `json:"lora_r"`
+	Checkpointing     bool         `json:"gradient_checkpointing"`
+	TrainableParams   int64        `json:"trainable_params"`
+	Runs              int          `json:"runs"`
+	Seconds           float64      `json:"seconds"`
+	AllSeconds        []float64    `json:"all_seconds"`
+	TokensPerSecond   float64      `json:"tokens_per_second"`
+	NeededGFLOP       float64      `json:"needed_gflop"`
+	GFLOPs            float64      `json:"gflops"`
+	PeakShare         float64      `json:"peak_share"`
+	Parts             []parts.Part `json:"parts"`
+	AllocatedBytes    uint64       `json:"allocated_bytes"`
+	PeakResidentBytes int64        `json:"peak_resident_bytes"`
+	PeakResidentOf    string       `json:"peak_resident_of"`
 }
 
 func benchStep(c *cli.Context) error {
@@ -106,7 +107,7 @@ type stepper struct {
 	batch     *data.Batch
 	graph     *model.Graph
 	optimizer *train.Optimizer
-	parts     *parts // of the step under way
+	parts     *parts.Sums // of the step under way
 }
 
 // newStepper builds the graph on a backend that reports to the stepper's parts.
@@ -128,8 +129,8 @@ func newStepper(b *bench, c *cli.Context) (*stepper, error) {
 	r.NeededGFLOP = model.CountFlops(b.model.Config, plan, s.batch).Total() / 1e9
 	b.report.Step = r
 	head := b.model.Head().Name
-	be := kernels.NewTimed(b.be, func(call kernels.Call) { s.parts.add(call, head) })
-	s.parts = &parts{}
+	be := kernels.NewTimed(b.be, func(call kernels.Call) { s.parts.Add(call, head) })
+	s.parts = &parts.Sums{}
 	trainable := model.NewTrainable(be, bdlora.New(plan, 1))
 	s.optimizer = train.NewOptimizer(be, trainable)
 	s.graph, err = model.NewGraph(be, b.model, trainable, model.GraphConfig{Tokens: r.Tokens, Recompute: r.Checkpointing})
@@ -154,7 +155,7 @@ func benchBatch(tokens, seqLen, vocab int) *data.Batch {
 // stepRun is one timed step.
 type stepRun struct {
 	seconds   float64
-	parts     *parts
+	parts     *parts.Sums
 	allocated uint64
 }
 
@@ -177,17 +178,17 @@ func (s *stepper) measure(warmup int) error {
 	r := s.report
 	r.Seconds = numbers.Median(r.AllSeconds)
 	r.TokensPerSecond = float64(r.Tokens) / r.Seconds
-	r.GFLOPs = rateOf(r.NeededGFLOP, r.Seconds)
+	r.GFLOPs = numbers.PerSecond(r.NeededGFLOP, r.Seconds)
 	r.PeakShare = s.peakShare(r.GFLOPs)
 	middle := runs[slices.IndexFunc(runs, func(run stepRun) bool { return run.seconds == r.Seconds })]
-	r.Parts, r.AllocatedBytes = middle.parts.report(r.Seconds), middle.allocated
+	r.Parts, r.AllocatedBytes = middle.parts.Report(r.Seconds), middle.allocated
 	r.PeakResidentBytes, r.PeakResidentOf = machine.PeakMemory()
 	return nil
 }
 
 // step makes one optimizer step.
 func (s *stepper) step(number int) (stepRun, error) {
-	run := stepRun{parts: &parts{}}
+	run := stepRun{parts: &parts.Sums{}}
 	s.parts = run.parts
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -4,6 +4,7 @@ package numbers
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -14,6 +15,9 @@ func Median(values []float64) float64 {
 	slices.Sort(values)
 	return values[(len(values)-1)/2]
 }
+
+// PerSecond is a rate, also of work that took less than the clock sees.
+func PerSecond(work, seconds float64) float64 { return work / math.Max(seconds, 1e-9) }
 
 // Thousands writes a count that is not negative with commas, as PEFT does.
 func Thousands[Count int | int64](n Count) string {

@@ -1,13 +1,15 @@
-package main
+// Package parts says what the time of a training step went to.
+package parts
 
 import (
 	"time"
 
+	"bdlora/cmd/bdlora/numbers"
 	"bdlora/kernels"
 )
 
-// stepPart is what a part of a training step took.
-type stepPart struct {
+// Part is what a part of a training step took.
+type Part struct {
 	Part    string  `json:"part"`
 	Calls   int     `json:"calls"`
 	Seconds float64 `json:"seconds"`
@@ -35,7 +37,8 @@ const (
 	partCount
 )
 
-func partNames() [partCount]string {
+// Names are those of the parts, in the order of the table.
+func Names() [partCount]string {
 	return [partCount]string{
 		"linears forward", "linears backward", "adapters", "attention forward", "attention backward", "norms", "rope",
 		"swiglu", "head and loss", "optimizer", "copies and sums", "rest",
@@ -75,37 +78,37 @@ func partOf(kernel string, head bool) int {
 	return rest
 }
 
-// parts adds up the calls of a step.
-type parts struct {
+// Sums adds up the calls of a step.
+type Sums struct {
 	calls  [partCount]int
 	times  [partCount]time.Duration
 	flops  [partCount]float64
 	riding float64 // flops of addends
 }
 
-// add counts a call. head is the name of the head's weight.
-func (p *parts) add(c kernels.Call, head string) {
+// Add counts a call. head is the name of the head's weight.
+func (s *Sums) Add(c kernels.Call, head string) {
 	part := partOf(c.Kernel, c.Weight != nil && c.Weight.Name == head)
-	p.calls[part]++
-	p.times[part] += c.Time
-	p.flops[part] += c.Flops
-	p.riding += c.AddendFlops
+	s.calls[part]++
+	s.times[part] += c.Time
+	s.flops[part] += c.Flops
+	s.riding += c.AddendFlops
 }
 
-// report is a line a part of a step that took so many seconds.
-func (p *parts) report(seconds float64) []stepPart {
-	names := partNames()
-	list, left := make([]stepPart, partCount), seconds
+// Report is a line a part of a step that took so many seconds.
+func (s *Sums) Report(seconds float64) []Part {
+	names := Names()
+	list, left := make([]Part, partCount), seconds
 	for i := range list {
-		list[i] = stepPart{Part: names[i], Calls: p.calls[i], Seconds: p.times[i].Seconds(), GFLOP: p.flops[i] / 1e9}
+		list[i] = Part{Part: names[i], Calls: s.calls[i], Seconds: s.times[i].Seconds(), GFLOP: s.flops[i] / 1e9}
 		left -= list[i].Seconds
 		if list[i].GFLOP > 0 {
-			list[i].GFLOPs = rateOf(list[i].GFLOP, list[i].Seconds)
+			list[i].GFLOPs = numbers.PerSecond(list[i].GFLOP, list[i].Seconds)
 		}
 	}
 	list[rest].Seconds += left
-	if p.riding > 0 {
-		list[adapters].GFLOP += p.riding / 1e9
+	if s.riding > 0 {
+		list[adapters].GFLOP += s.riding / 1e9
 		list[adapters].GFLOPs = 0
 	}
 	for i := range list {
