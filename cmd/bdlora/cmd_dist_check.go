@@ -7,9 +7,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"bdlora/cmd/bdlora/setup"
-
 	"github.com/urfave/cli/v2"
+
+	"bdlora/cmd/bdlora/setup"
 )
 
 func distCheckCommand() *cli.Command {
