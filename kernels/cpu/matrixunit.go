@@ -53,6 +53,7 @@ const (
 	unitBlock   = unitLanes * unitLanes // numbers of c that one panel each of a and b make
 	mostTerms   = 3                     // of a float32
 	slabRows    = 256                   // rows of c whose panels of a exist at a time
+	slabSteps   = 4096                  // steps of those panels: a few MB
 	chunkPanels = 16                    // panels of b, at most, that a thread packs at a time
 )
 

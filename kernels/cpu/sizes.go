@@ -67,7 +67,7 @@ func (s *sizes) unitWords(c, x, y operand) int {
 	t := s.b.termsOf(y)
 	steps := min(x.cols, t.rounds()*roundSteps)
 	chunk := panelWords(min(cols, chunkPanels*unitLanes), steps, t.b)
-	return panelWords(rows, x.cols, t.a) + chunk + panelWords(unitLanes, steps, 2)
+	return panelWords(rows, min(x.cols, slabSteps), t.a) + chunk + panelWords(unitLanes, steps, 2)
 }
 
 // product goes the ways of [Backend.product].

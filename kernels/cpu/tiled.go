@@ -49,10 +49,19 @@ func (p *tiled) unit(w *worker, unit int) {
 	for i, s := range p.segments {
 		left, right := max(from, s.col), min(from+p.cols, p.c.cols, s.col+s.y.cols)
 		if left < right {
-			packed := p.b.packSegment(w, s, top, part.rows)
-			p.b.segmentColumns(w, part, packed, left, right, p.add || i > 0)
+			p.segment(w, part, s, top, left, right, p.add || i > 0)
 		}
+	}
+}
+
+// segment adds s to columns [from, to) of the unit's rows c, or overwrites them with it,
+// some steps at a time.
+func (p *tiled) segment(w *worker, c operand, s segment, top, from, to int, add bool) {
+	for step := 0; step < s.x.cols; step += slabSteps {
+		steps := min(slabSteps, s.x.cols-step)
+		some := segment{s.x.part(0, s.x.rows, step, steps), s.y.part(step, steps, 0, s.y.cols), s.alpha, s.col}
 		w.scratch.reset()
+		p.b.segmentColumns(w, c, p.b.packSegment(w, some, top, c.rows), from, to, add || step > 0)
 	}
 }
 

@@ -11,6 +11,7 @@ var productChecks = []check{
 	{"Linear", checkLinear},
 	{"LinearBackward", checkLinearBackward},
 	{"LinearLarge", checkLinearLarge},
+	{"LinearOfLongSums", checkLinearOfLongSums},
 	{"LinearAddends", checkLinearAddends},
 	{"LinearBackwardAddends", checkLinearBackwardAddends},
 	{"MatMul", checkMatMul},
@@ -99,6 +100,16 @@ func checkLinearLarge(t testing.TB, l lab) {
 	for _, format := range formats {
 		l.tryLinear(t, s.m, newWeight(format, s.n, s.k), strided)
 		l.tryLinearBackward(t, s.m, newWeight(format, s.k, s.n), strided, true)
+	}
+}
+
+// longSum is more than any kernel packs at a time.
+const longSum = 4096 + 130
+
+func checkLinearOfLongSums(t testing.TB, l lab) {
+	for _, format := range []kernels.Format{kernels.FormatF32, kernels.FormatBF16, kernels.FormatNF4} {
+		l.tryLinear(t, 33, newWeight(format, 129, longSum), strided)
+		l.tryLinearBackward(t, 33, newWeight(format, longSum, 129), strided, true)
 	}
 }
 
