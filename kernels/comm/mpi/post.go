@@ -7,6 +7,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -57,12 +58,6 @@ type notice struct {
 	Addresses []string
 }
 
-// greeting is how they begin.
-type greeting struct {
-	Token string
-	Proc  int
-}
-
 // answerWithin is how long a connection may take to be made.
 const answerWithin = 5 * time.Second
 
@@ -106,9 +101,13 @@ func addresses(port int) []string {
 func (p *post) serve(conn net.Conn, token string) {
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(answerWithin))
+	greeting := make([]byte, len(token))
+	if _, err := io.ReadFull(conn, greeting); err != nil || string(greeting) != token {
+		return // and what a stranger says is not decoded
+	}
 	from := gob.NewDecoder(conn)
-	var who greeting
-	if from.Decode(&who) != nil || who.Token != token || who.Proc <= 0 || who.Proc >= len(p.heard) {
+	var proc int
+	if from.Decode(&proc) != nil || proc <= 0 || proc >= len(p.heard) {
 		return
 	}
 	conn.SetReadDeadline(time.Time{})
@@ -118,7 +117,7 @@ func (p *post) serve(conn net.Conn, token string) {
 		if from.Decode(&said) != nil {
 			return
 		}
-		p.hear(who.Proc, heard{Progress: said})
+		p.hear(proc, heard{Progress: said})
 	}
 }
 
@@ -150,7 +149,10 @@ func (p *post) connect(n notice) error {
 func (p *post) join(conn net.Conn, token string) error {
 	to, from := gob.NewEncoder(conn), gob.NewDecoder(conn)
 	conn.SetDeadline(time.Now().Add(answerWithin))
-	if err := to.Encode(greeting{token, p.proc}); err != nil {
+	if _, err := io.WriteString(conn, token); err != nil {
+		return err
+	}
+	if err := to.Encode(p.proc); err != nil {
 		return err
 	}
 	if err := p.hearAll(from); err != nil {
