@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"text/tabwriter"
 
@@ -79,7 +80,12 @@ func convert(c *cli.Context) error {
 
 // newFolder checks that --output is absent or empty.
 func newFolder(dir string) error {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+	switch entries, err := os.ReadDir(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("--output: %w, want a new or empty folder", err)
+	case len(entries) > 0:
 		return fmt.Errorf("--output: %s has files in it, want a new or empty folder", dir)
 	}
 	return nil

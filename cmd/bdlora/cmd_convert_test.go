@@ -3,6 +3,8 @@ package main
 import (
 	"path/filepath"
 	"testing"
+
+	"bdlora/bdlora"
 )
 
 // adapterOf is the output of a short run of the embedded example, whose adapter has
@@ -59,9 +61,11 @@ func TestConvertMistakesAreNamed(t *testing.T) {
 		code int
 		want string
 	}{
-		"no adapter":      {[]string{"--output", out}, exitUsage, `--adapter: got nothing`},
-		"no output":       {[]string{"--adapter", adapter}, exitUsage, `--output: got nothing`},
-		"full folder":     {[]string{"--adapter", adapter, "--output", adapter}, exitFailed, `has files in it, want a new or empty`},
+		"no adapter":  {[]string{"--output", out}, exitUsage, `--adapter: got nothing`},
+		"no output":   {[]string{"--adapter", adapter}, exitUsage, `--output: got nothing`},
+		"full folder": {[]string{"--adapter", adapter, "--output", adapter}, exitFailed, `has files in it, want a new or empty`},
+		"a file": {[]string{"--adapter", adapter, "--output", filepath.Join(adapter, bdlora.PEFTConfigName)}, exitFailed,
+			`--output: .*, want a new or empty folder`},
 		"negative blocks": {[]string{"--adapter", adapter, "--output", out, "--nblocks", "-2"}, exitUsage, `--nblocks: got -2`},
 		"negative rank":   {[]string{"--adapter", adapter, "--output", out, "--lora_r", "-2"}, exitUsage, `--lora_r: got -2`},
 		"error above one": {[]string{"--adapter", adapter, "--output", out, "--max_error", "2"}, exitUsage, `--max_error: got 2`},

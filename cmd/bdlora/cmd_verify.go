@@ -67,7 +67,11 @@ func verifyAdapter(c *cli.Context) error {
 	}
 	defer closeModel()
 	v.train, v.tolerance = c.Bool("train"), c.Float64("tolerance")
-	v.batch = verify.Batch(c.Int("tokens"), v.model.Config.Vocab)
+	tokens, most := c.Int("tokens"), v.model.Config.MaxSeqLen
+	if tokens > most {
+		return place.Shared(usagef("--tokens: got %d, want at most the model's %d (max_position_embeddings)", tokens, most))
+	}
+	v.batch = verify.Batch(tokens, v.model.Config.Vocab)
 	if place.Procs > 1 {
 		return v.amongProcesses(c)
 	}

@@ -125,6 +125,7 @@ func TestVerifyMistakesAreNamed(t *testing.T) {
 		"blocks":          {"--shape llama-3.2-1b --layers 1 --nblocks 3", exitFailed, `nblocks: 3 does not divide`},
 		"shape's flags":   {"--adapter ADAPTER --nblocks 2", exitUsage, `want them with --shape only`},
 		"one token":       {"--adapter ADAPTER --tokens 1", exitUsage, `--tokens: got 1`},
+		"many tokens":     {"--adapter ADAPTER --tokens 1000000", exitUsage, `--tokens: got 1000000, want at most the model's`},
 		"tolerance":       {"--adapter ADAPTER --tolerance 0", exitUsage, `--tolerance: got 0`},
 		"threads":         {"--adapter ADAPTER --threads -1", exitUsage, `--threads: got -1`},
 		"negative shards": {"--adapter ADAPTER --shards -1", exitUsage, `--shards: got -1`},
