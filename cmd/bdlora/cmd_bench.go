@@ -89,13 +89,8 @@ type bench struct {
 // newBench checks the flags that benches share, opens or makes the model with so many
 // of its layers, 0 being all, and measures the machine.
 func newBench(c *cli.Context, layers int) (*bench, error) {
-	switch {
-	case (c.String("model") == "") == (c.String("shape") == ""):
-		return nil, usagef("--model and --shape: got %q and %q, want one of them", c.String("model"), c.String("shape"))
-	case layers < 0:
-		return nil, usagef("--layers: got %d, want at least 0", layers)
-	case c.Int("runs") < 1:
-		return nil, usagef("--runs: got %d, want at least 1", c.Int("runs"))
+	if err := errors.Join(eitherModel(c), atLeast(c, 0, layersFlag.Name), atLeast(c, 1, "runs")); err != nil {
+		return nil, err
 	}
 	be, err := benchBackend(c)
 	if err != nil {
@@ -148,15 +143,9 @@ func (b *bench) open(layers int) error {
 		return usagef("--base_dtype: %w", err)
 	}
 	if name := b.c.String("shape"); name != "" {
-		config, err := model.Shape(name)
+		config, err := shapeOf(name, layers)
 		if err != nil {
-			return usageError{fmt.Errorf("--shape: %w", err)}
-		}
-		if layers > config.Layers {
-			return usagef("--layers: got %d, want at most the %d of %s", layers, config.Layers, name)
-		}
-		if layers > 0 {
-			config.Layers = layers
+			return err
 		}
 		b.model, b.close = model.NewRandomAs(config, 1, base), func() error { return nil }
 		return nil

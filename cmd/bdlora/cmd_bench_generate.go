@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -47,13 +48,10 @@ type generateReport struct {
 }
 
 func benchGenerate(c *cli.Context) error {
-	if err := arguments(c, 0, 0); err != nil {
+	if err := errors.Join(arguments(c, 0, 0), atLeast(c, 1, "prompt_tokens", "new_tokens")); err != nil {
 		return err
 	}
 	r := &generateReport{PromptTokens: c.Int("prompt_tokens"), NewTokens: c.Int("new_tokens"), Runs: c.Int("runs")}
-	if r.PromptTokens < 1 || r.NewTokens < 1 {
-		return usagef("--prompt_tokens and --new_tokens: got %d and %d, want at least 1", r.PromptTokens, r.NewTokens)
-	}
 	b, err := newBench(c, c.Int(layersFlag.Name))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -65,16 +66,13 @@ type elementwiseRow struct {
 }
 
 func benchKernels(c *cli.Context) error {
-	if err := arguments(c, 0, 0); err != nil {
+	if err := errors.Join(arguments(c, 0, 0), atLeast(c, 1, "lora_r")); err != nil {
 		return err
 	}
 	for _, tokens := range c.IntSlice("tokens") {
 		if tokens < 1 {
 			return usagef("--tokens: got %d, want at least 1", tokens)
 		}
-	}
-	if rank := c.Int("lora_r"); rank < 1 {
-		return usagef("--lora_r: got %d, want at least 1", rank)
 	}
 	b, err := newBench(c, 1)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -67,7 +68,7 @@ type stepReport struct {
 }
 
 func benchStep(c *cli.Context) error {
-	if err := arguments(c, 0, 0); err != nil {
+	if err := errors.Join(arguments(c, 0, 0), atLeast(c, 1, "nblocks", "lora_r"), atLeast(c, 0, "warmup")); err != nil {
 		return err
 	}
 	seqLen := c.Int("seq_len")
@@ -76,12 +77,6 @@ func benchStep(c *cli.Context) error {
 		return usagef("--tokens: got %d, want at least 2, to predict one from the other", c.Int("tokens"))
 	case seqLen < 0 || seqLen == 1:
 		return usagef("--seq_len: got %d, want 0 or at least 2", seqLen)
-	case c.Int("nblocks") < 1:
-		return usagef("--nblocks: got %d, want at least 1", c.Int("nblocks"))
-	case c.Int("lora_r") < 1:
-		return usagef("--lora_r: got %d, want at least 1", c.Int("lora_r"))
-	case c.Int("warmup") < 0:
-		return usagef("--warmup: got %d, want at least 0", c.Int("warmup"))
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(train.GarbagePercent)) // as in a run
 	b, err := newBench(c, c.Int(layersFlag.Name))

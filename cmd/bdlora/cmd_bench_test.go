@@ -240,7 +240,7 @@ func TestBenchMistakesAreNamed(t *testing.T) {
 		"rank":             {"step --model MODEL --lora_r 0", `--lora_r: got 0`},
 		"kernels' rank":    {"kernels --model MODEL --lora_r 0", `--lora_r: got 0`},
 		"warmup":           {"step --model MODEL --warmup -1", `--warmup: got -1`},
-		"new tokens":       {"generate --model MODEL --new_tokens 0", `--prompt_tokens and --new_tokens: got 512 and 0`},
+		"new tokens":       {"generate --model MODEL --new_tokens 0", `--new_tokens: got 0, want at least 1`},
 		"base_dtype":       {"step --model MODEL --base_dtype int4", `--base_dtype: got "int4", want "auto"`},
 		"path":             {"step --model MODEL --path sse", `--path: .*"sse", want one of .*"generic"`},
 		"precision": {

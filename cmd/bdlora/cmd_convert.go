@@ -35,16 +35,11 @@ func convertCommand() *cli.Command {
 }
 
 func convert(c *cli.Context) error {
-	if err := errors.Join(arguments(c, 0, 0), required(c, "output", adapterFlag.Name)); err != nil {
+	if err := errors.Join(arguments(c, 0, 0), required(c, "output", adapterFlag.Name), atLeast(c, 0, "nblocks", "lora_r")); err != nil {
 		return err
 	}
 	output, limit := c.String("output"), c.Float64("max_error")
-	switch {
-	case c.Int("nblocks") < 0:
-		return usagef("--nblocks: got %d, want at least 0", c.Int("nblocks"))
-	case c.Int("lora_r") < 0:
-		return usagef("--lora_r: got %d, want at least 0", c.Int("lora_r"))
-	case !(limit >= 0 && limit <= 1):
+	if !(limit >= 0 && limit <= 1) {
 		return usagef("--max_error: got %g, want at least 0 and at most 1", limit)
 	}
 	if err := newFolder(output); err != nil {

@@ -104,11 +104,8 @@ func validateData(c *cli.Context) error {
 
 func inspectData(c *cli.Context) error {
 	first, count := c.Int("row"), c.Int("rows")
-	if err := arguments(c, 1, 1); err != nil {
+	if err := errors.Join(arguments(c, 1, 1), atLeast(c, 1, "row", "rows")); err != nil {
 		return err
-	}
-	if first < 1 || count < 1 {
-		return usagef("--row and --rows: got %d and %d, want at least 1", first, count)
 	}
 	encoder, err := encoderOf(c)
 	if err != nil {

@@ -31,13 +31,9 @@ func distCheckCommand() *cli.Command {
 }
 
 func distCheck(c *cli.Context) error {
-	if err := arguments(c, 0, 0); err != nil {
+	counts := atLeast(c, 0, "tensor_parallel_size", "data_parallel_size", threadsFlag.Name)
+	if err := errors.Join(arguments(c, 0, 0), counts); err != nil {
 		return err
-	}
-	for _, name := range []string{"tensor_parallel_size", "data_parallel_size", threadsFlag.Name} {
-		if n := c.Int(name); n < 0 {
-			return usagef("--%s: got %d, want at least 0", name, n)
-		}
 	}
 	if c.Duration("timeout") <= 0 {
 		return usagef("--timeout: got %v, want more than 0", c.Duration("timeout"))

@@ -29,11 +29,7 @@ func evaluate(c *cli.Context) error {
 	if err := errors.Join(arguments(c, 0, 0), required(c, "dataset")); err != nil {
 		return err
 	}
-	be, err := newBackend(c)
-	if err != nil {
-		return err
-	}
-	l, err := loadFolders(c)
+	be, l, err := open(c)
 	if err != nil {
 		return err
 	}

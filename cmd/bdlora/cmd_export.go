@@ -47,11 +47,7 @@ func export(c *cli.Context) error {
 	if err := newFolder(output); err != nil {
 		return err
 	}
-	be, err := newBackend(c)
-	if err != nil {
-		return err
-	}
-	l, err := loadFolders(c)
+	be, l, err := open(c)
 	if err != nil {
 		return err
 	}

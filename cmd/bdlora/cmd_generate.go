@@ -43,11 +43,7 @@ func generate(c *cli.Context) error {
 	if err := errors.Join(arguments(c, 0, 0), checkSampling(c)); err != nil {
 		return err
 	}
-	be, err := newBackend(c)
-	if err != nil {
-		return err
-	}
-	l, err := loadFolders(c)
+	be, l, err := open(c)
 	if err != nil {
 		return err
 	}
@@ -78,12 +74,8 @@ func generate(c *cli.Context) error {
 
 func checkSampling(c *cli.Context) error {
 	switch {
-	case c.Int("max_new_tokens") < 1:
-		return usagef("--max_new_tokens: got %d, want at least 1", c.Int("max_new_tokens"))
 	case !(c.Float64("temperature") >= 0):
 		return usagef("--temperature: got %g, want at least 0", c.Float64("temperature"))
-	case c.Int("top_k") < 0:
-		return usagef("--top_k: got %d, want at least 0", c.Int("top_k"))
 	case !(c.Float64("top_p") > 0 && c.Float64("top_p") <= 1):
 		return usagef("--top_p: got %g, want more than 0 and at most 1", c.Float64("top_p"))
 	case c.Float64("temperature") == 0 && (c.IsSet("top_k") || c.IsSet("top_p") || c.IsSet("seed")):
@@ -91,7 +83,7 @@ func checkSampling(c *cli.Context) error {
 	case c.Bool("raw") && c.IsSet("system"):
 		return usagef("--system: got it with --raw, which leaves out the template that it would go through")
 	}
-	return nil
+	return errors.Join(atLeast(c, 1, "max_new_tokens"), atLeast(c, 0, "top_k"))
 }
 
 // answerer answers prompts.

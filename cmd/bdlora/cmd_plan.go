@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,16 +41,11 @@ func planCommand() *cli.Command {
 }
 
 func plan(c *cli.Context) error {
-	if err := arguments(c, 0, 0); err != nil {
+	counts := errors.Join(atLeast(c, 1, "nblocks", "tokens"), atLeast(c, 0, "eval_tokens"))
+	if err := errors.Join(arguments(c, 0, 0), counts); err != nil {
 		return err
 	}
 	switch {
-	case c.Int("nblocks") < 1:
-		return usagef("--nblocks: got %d, want at least 1", c.Int("nblocks"))
-	case c.Int("tokens") < 1:
-		return usagef("--tokens: got %d, want at least 1", c.Int("tokens"))
-	case c.Int("eval_tokens") < 0:
-		return usagef("--eval_tokens: got %d, want at least 0", c.Int("eval_tokens"))
 	case c.Float64("lora_dropout") < 0 || c.Float64("lora_dropout") >= 1:
 		return usagef("--lora_dropout: got %g, want at least 0 and less than 1", c.Float64("lora_dropout"))
 	case c.Int("tensor_parallel_size") < 1 || c.Int("nblocks")%c.Int("tensor_parallel_size") != 0:
@@ -63,11 +59,7 @@ func plan(c *cli.Context) error {
 	if err := onlyWith(c, "serve", planServeFlags()); err != nil {
 		return err
 	}
-	be, err := newBackend(c)
-	if err != nil {
-		return err
-	}
-	l, err := loadFolders(c)
+	be, l, err := open(c)
 	if err != nil {
 		return err
 	}

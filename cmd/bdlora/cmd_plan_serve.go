@@ -90,14 +90,9 @@ func planServing(c *cli.Context) error {
 func planHardware(c *cli.Context) (serving.Machine, serving.Link, error) {
 	m, links := serving.A100(), serving.Links()
 	at := slices.IndexFunc(links, func(l serving.Link) bool { return l.Name == c.String("link") })
-	var errs []error
+	errs := []error{atLeast(c, 1, "batch", "adapters", "prompt_tokens", "new_tokens")}
 	if at < 0 {
 		errs, at = append(errs, fmt.Errorf("--link: got %q, want one of %s", c.String("link"), strings.Join(linkNames(), ", "))), 0
-	}
-	for _, name := range []string{"batch", "adapters", "prompt_tokens", "new_tokens"} {
-		if c.Int(name) < 1 {
-			errs = append(errs, fmt.Errorf("--%s: got %d, want at least 1", name, c.Int(name)))
-		}
 	}
 	for _, name := range []string{"link_bandwidth", "read_bandwidth", "tflops"} {
 		if x := c.Float64(name); c.IsSet(name) && !(x > 0) {
@@ -110,8 +105,8 @@ func planHardware(c *cli.Context) (serving.Machine, serving.Link, error) {
 	if c.Int("adapters") > c.Int("batch") {
 		errs = append(errs, fmt.Errorf("--adapters: got %d, want at most the %d sequences", c.Int("adapters"), c.Int("batch")))
 	}
-	if len(errs) > 0 {
-		return m, links[at], usageError{errors.Join(errs...)}
+	if err := errors.Join(errs...); err != nil {
+		return m, links[at], usageError{err}
 	}
 	m.ReadRate, m.FlopRate = c.Float64("read_bandwidth")*1e9, c.Float64("tflops")*1e12
 	link := links[at]
@@ -128,18 +123,14 @@ func planHardware(c *cli.Context) (serving.Machine, serving.Link, error) {
 
 // planConfig is that of --model or --shape.
 func planConfig(c *cli.Context) (*model.Config, error) {
-	dir, shape := c.String("model"), c.String("shape")
-	if (dir == "") == (shape == "") {
-		return nil, usagef("--model and --shape: got %q and %q, want one of them", dir, shape)
+	if err := eitherModel(c); err != nil {
+		return nil, err
 	}
+	shape := c.String("shape")
 	if shape == "" {
-		return model.ReadConfig(dir)
+		return model.ReadConfig(c.String("model"))
 	}
-	config, err := model.Shape(shape)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--shape: %w", err)}
-	}
-	return config, nil
+	return shapeOf(shape, 0)
 }
 
 // everyLayer is the linears that p adapts, which have to be the same in every layer.

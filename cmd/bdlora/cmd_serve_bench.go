@@ -78,10 +78,10 @@ func serveBench(c *cli.Context) error {
 		}
 		return j.run(world, fmt.Sprintf("processes over %s, hosts: %d", world.Library.Version, len(hosts)))
 	}
-	procs := c.Int("tensor_parallel_size")
-	if procs < 1 {
-		return usagef("--tensor_parallel_size: got %d, want at least 1", procs)
+	if err := atLeast(c, 1, "tensor_parallel_size"); err != nil {
+		return err
 	}
+	procs := c.Int("tensor_parallel_size")
 	j, err := newServeJob(c, procs, max(1, runtime.GOMAXPROCS(0)/procs))
 	if err != nil {
 		return err
@@ -94,16 +94,11 @@ func newServeJob(c *cli.Context, procs, threads int) (*serveJob, error) {
 	if err := arguments(c, 0, 0); err != nil {
 		return nil, err
 	}
-	config, err := model.Shape(c.String("shape"))
+	config, err := shapeOf(c.String("shape"), 0)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--shape: %w", err)}
+		return nil, err
 	}
-	var errs []error
-	for _, name := range []string{"new_tokens", "runs", "lora_r"} {
-		if c.Int(name) < 1 {
-			errs = append(errs, fmt.Errorf("--%s: got %d, want at least 1", name, c.Int(name)))
-		}
-	}
+	errs := []error{atLeast(c, 1, "new_tokens", "runs", "lora_r"), atLeast(c, 0, "threads")}
 	for _, name := range []string{"batch", "prompt_tokens"} {
 		if n := c.IntSlice(name); len(n) == 0 || slices.Min(n) < 1 {
 			errs = append(errs, fmt.Errorf("--%s: got %d, want numbers of at least 1", name, n))
@@ -114,9 +109,6 @@ func newServeJob(c *cli.Context, procs, threads int) (*serveJob, error) {
 	}
 	if n := c.Int("layers"); n < 0 || n > config.Layers {
 		errs = append(errs, fmt.Errorf("--layers: got %d, want 0 to the %d of %s", n, config.Layers, c.String("shape")))
-	}
-	if c.Int("threads") < 0 {
-		errs = append(errs, fmt.Errorf("--threads: got %d, want at least 0", c.Int("threads")))
 	}
 	errs = append(errs, (&model.Model{Config: config}).Join(comm.Silent(0, procs)))
 	if path := c.String("chart"); path != "" {

@@ -87,16 +87,12 @@ func checkVerify(c *cli.Context) error {
 		return usagef("--adapter: got nothing, want the folder of an adapter")
 	case named && (c.IsSet("nblocks") || c.IsSet("lora_r") || c.IsSet(layersFlag.Name)):
 		return usagef("--nblocks, --lora_r and --layers: want them with --shape only")
-	case c.Int(layersFlag.Name) < 0:
-		return usagef("--layers: got %d, want at least 0", c.Int(layersFlag.Name))
-	case c.Int("shards") < 0:
-		return usagef("--shards: got %d, want at least 0", c.Int("shards"))
 	case c.Int("tokens") < 2:
 		return usagef("--tokens: got %d, want at least 2, to predict one from the other", c.Int("tokens"))
 	case !(c.Float64("tolerance") > 0):
 		return usagef("--tolerance: got %g, want a number above 0", c.Float64("tolerance"))
 	}
-	return nil
+	return atLeast(c, 0, layersFlag.Name, "shards")
 }
 
 // openVerification loads or draws the model and the adapter, to be shared among the
@@ -124,15 +120,9 @@ func openVerification(c *cli.Context, started int) (v *verification, closeModel 
 
 // draw makes a random model and adapter of a known shape.
 func (v *verification) draw(name string, layers, blocks, rank int) error {
-	config, err := model.Shape(name)
+	config, err := shapeOf(name, layers)
 	if err != nil {
-		return usageError{fmt.Errorf("--shape: %w", err)}
-	}
-	if layers > config.Layers {
-		return usagef("--layers: got %d, want at most the %d of %s", layers, config.Layers, name)
-	}
-	if layers > 0 {
-		config.Layers = layers
+		return err
 	}
 	cfg := bdlora.DefaultConfig()
 	cfg.Blocks, cfg.Rank = blocks, rank

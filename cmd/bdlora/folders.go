@@ -16,25 +16,6 @@ import (
 	"bdlora/train"
 )
 
-// Flags that several commands share.
-var (
-	modelFlag = &cli.StringFlag{
-		Name: "model", Aliases: []string{"model_name_or_path", "m"}, Usage: "`DIR` of the base model, in Hugging Face's layout",
-	}
-	adapterFlag = &cli.StringFlag{
-		Name: "adapter", Aliases: []string{"a"},
-		Usage: "`DIR` of an adapter: PEFT's files, shards, a checkpoint or a run's output",
-	}
-	baseDtypeFlag = &cli.StringFlag{
-		Name: "base_dtype", Value: string(model.BaseAuto),
-		Usage: "how to hold the weights of the layers' linears: auto, as in the model's files, int8 or nf4",
-	}
-	cacheDirFlag = &cli.StringFlag{
-		Name: "cache_dir", Usage: "`DIR` that keeps a base in 8 or 4 bits for the next start; default is bdlora in the user's cache folder",
-	}
-	threadsFlag = &cli.IntFlag{Name: "threads", Usage: "processor cores to use; 0 is all"}
-)
-
 // loaded is a base model with the adapter on it, if there is one.
 type loaded struct {
 	model   *model.Model
@@ -82,6 +63,40 @@ func openFolders(modelDir, adapterDir string, base model.BaseDtype) (*loaded, er
 	return l, nil
 }
 
+// open makes the Backend that --threads asks for, and loads what --model and --adapter
+// name.
+func open(c *cli.Context) (*cpu.Backend, *loaded, error) {
+	be, err := newBackend(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := loadFolders(c)
+	return be, l, err
+}
+
+// newBackend is the one that --threads asks for.
+func newBackend(c *cli.Context) (*cpu.Backend, error) {
+	if err := atLeast(c, 0, threadsFlag.Name); err != nil {
+		return nil, err
+	}
+	return cpu.New(c.Int(threadsFlag.Name)), nil
+}
+
+// shapeOf is the model of that known shape with so many of its layers, 0 being all.
+func shapeOf(name string, layers int) (*model.Config, error) {
+	config, err := model.Shape(name)
+	if err != nil {
+		return nil, usagef("--shape: %w", err)
+	}
+	if layers > config.Layers {
+		return nil, usagef("--layers: got %d, want at most the %d of %s", layers, config.Layers, name)
+	}
+	if layers > 0 {
+		config.Layers = layers
+	}
+	return config, nil
+}
+
 // quantize brings the model into what --base_dtype asks for, with the cache in
 // --cache_dir.
 func (l *loaded) quantize(c *cli.Context, threads int) error {
@@ -117,15 +132,6 @@ func noAdapter(dir string, err error) error {
 			dir, train.CheckpointPath(dir, steps[0]), err)
 	}
 	return fmt.Errorf("--adapter: %w", err)
-}
-
-// newBackend is the one that --threads asks for.
-func newBackend(c *cli.Context) (*cpu.Backend, error) {
-	threads := c.Int(threadsFlag.Name)
-	if threads < 0 {
-		return nil, usagef("--threads: got %d, want at least 0", threads)
-	}
-	return cpu.New(threads), nil
 }
 
 // trainable is the adapter in a Backend's memory; nil without one.

@@ -90,14 +90,6 @@ func report(stderr io.Writer, err error) {
 	}
 }
 
-// usageError is a mistake in the command line.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// usagef makes a usageError.
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
 // version is that of the module, or of the commit that it was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
@@ -129,43 +121,6 @@ func isTerminal(w io.Writer) bool {
 	}
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
-}
-
-// arguments checks that there are as many as wanted, and no flags among them, which
-// come before.
-func arguments(c *cli.Context, least, most int) error {
-	for _, arg := range c.Args().Slice() {
-		if strings.HasPrefix(arg, "-") {
-			return usagef("%s: flags come before the arguments: bdlora %s %s …", arg, c.Command.FullName(), arg)
-		}
-	}
-	if n := c.Args().Len(); n < least || n > most {
-		if most == 0 {
-			return usagef("argument %q: want flags only; see bdlora %s --help", c.Args().First(), c.Command.FullName())
-		}
-		return usagef("got %d arguments; see bdlora %s --help", n, c.Command.FullName())
-	}
-	return nil
-}
-
-// required reports the flags among names that the command line lacks.
-func required(c *cli.Context, names ...string) error {
-	for _, name := range names {
-		if c.String(name) == "" {
-			return usagef("--%s: got nothing; see bdlora %s --help", name, c.Command.FullName())
-		}
-	}
-	return nil
-}
-
-func usageOf(_ *cli.Context, err error, _ bool) error { return usageError{err} }
-
-// returnUsageErrors has commands, and those below them, return mistakes in their flags.
-func returnUsageErrors(commands []*cli.Command) {
-	for _, c := range commands {
-		c.OnUsageError = usageOf
-		returnUsageErrors(c.Subcommands)
-	}
 }
 
 // noCommand is what happens without a command, or with one that there is none of.
