@@ -1,9 +1,11 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"bdlora/kernels/comm"
 )
@@ -87,6 +89,37 @@ func (g *Grid) deals(i int) bool { return i%g.Data.Procs() == g.Replica }
 // all have them, with the same bits on any grid.
 func (g *Grid) share(numbers []float64) error {
 	return g.World.AllReduce(comm.Control, comm.Sum, numbers)
+}
+
+// meanwhile runs f, which may take some processes much longer than others: once a
+// second those that are done hear that the others are not, so that no collective waits
+// beyond its limit. An error of a collective ends f.
+func (g *Grid) meanwhile(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	if g.World.Procs() == 1 {
+		return <-done
+	}
+	var met error
+	for busy := true; ; {
+		if busy {
+			select {
+			case met = <-done:
+				busy = false
+			case <-time.After(time.Second):
+			}
+		}
+		anyBusy, err := g.any(busy)
+		if err != nil && busy {
+			cancel()
+			met = <-done
+		}
+		if err != nil || !anyBusy {
+			return errors.Join(met, err)
+		}
+	}
 }
 
 // any reports whether a process says yes.

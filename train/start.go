@@ -117,8 +117,10 @@ func (t *trainer) quantize(ctx context.Context) error {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	err := t.model.Quantize(ctx, model.QuantizeConfig{
-		CacheDir: t.cfg.CacheDir, Threads: threads, Progress: t.observer.Quantizing,
+	err := t.grid.meanwhile(ctx, func(ctx context.Context) error {
+		return t.model.Quantize(ctx, model.QuantizeConfig{
+			CacheDir: t.cfg.CacheDir, Threads: threads, Progress: t.observer.Quantizing,
+		})
 	})
 	debug.FreeOSMemory() // the layers that went into the cache
 	return err
