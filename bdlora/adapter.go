@@ -1,7 +1,9 @@
 package bdlora
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -51,6 +53,28 @@ func (a *Adapter) Part(from, to int) *Adapter {
 
 // Whole reports whether all shards are here.
 func (a *Adapter) Whole() bool { return len(a.Shards) == a.Plan.Shards() }
+
+// checkFinite reports the first factor with a number that is NaN or infinite.
+func (a *Adapter) checkFinite() error {
+	for i, shard := range a.Shards {
+		for _, m := range a.Plan.Modules {
+			err := errors.Join(checkFinite("A", m.A.Of(shard)), checkFinite("B", m.B.Of(shard)))
+			if err != nil {
+				return fmt.Errorf("%s: shard %d: %w", m.Path(), a.First+i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkFinite(factor string, values []float32) error {
+	for i, x := range values {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return fmt.Errorf("number %d of %s is %g, want a finite one", i, factor, x)
+		}
+	}
+	return nil
+}
 
 // checkWhole refuses what needs all shards and has some.
 func (a *Adapter) checkWhole() error {

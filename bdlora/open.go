@@ -56,16 +56,25 @@ func Find(dir string) (folder string, kind Kind, err error) {
 	return "", 0, fmt.Errorf("%s: got shards of %d adapters, want one: %s", dir, len(found), strings.Join(found, ", "))
 }
 
-// Open reads the adapter that [Find] finds in the folder dir, for base.
+// Open reads the adapter that [Find] finds in the folder dir, for base. One with a
+// number that is not finite is an error, that names the factor.
 func Open(dir string, base Base) (*Adapter, error) {
 	folder, kind, err := Find(dir)
 	if err != nil {
 		return nil, err
 	}
+	load := LoadPEFT
 	if kind == KindShards {
-		return LoadShards(folder, base)
+		load = LoadShards
 	}
-	return LoadPEFT(folder, base)
+	a, err := load(folder, base)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkFinite(); err != nil {
+		return nil, fmt.Errorf("%s: %w", folder, err)
+	}
+	return a, nil
 }
 
 // Files are those by which the adapter of a folder is told from any other: PEFT's two, or

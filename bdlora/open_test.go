@@ -2,6 +2,7 @@ package bdlora_test
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,4 +99,12 @@ func TestBaseOfIsWhatTheFilesName(t *testing.T) {
 	if _, err := bdlora.BaseOf(golden("model")); !errors.Is(err, bdlora.ErrNoAdapter) {
 		t.Errorf("got error %v, want ErrNoAdapter", err)
 	}
+}
+
+func TestOpenRefusesNumbersThatAreNotFinite(t *testing.T) {
+	a := trained(t, config(8, 2))
+	m := a.Plan.Modules[1]
+	m.B.Of(a.Shards[1])[3] = float32(math.NaN())
+	_, err := bdlora.Open(saved(t, a), tiny.base())
+	wantError(t, err, m.Path(), "shard 1: number 3 of B is NaN, want a finite one")
 }
