@@ -58,7 +58,7 @@ func VLLMRank(p *Plan) (int, error) {
 	}
 	want := oneOf(fitting)
 	if want == "" {
-		want = "another number of blocks"
+		want = "another number of blocks, or --format dense"
 	}
 	return 0, fmt.Errorf("bdlora: lora_r: got up to %d in %d blocks, but none of vLLM's ranks, %s, is a multiple of %d "+
 		"and as large; want %s", most, n, oneOf(vllmRanks()), n, want)

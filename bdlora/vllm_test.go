@@ -185,7 +185,7 @@ func TestVLLMRefusesWhatItWouldMisread(t *testing.T) {
 	}{
 		{"one block", tiny, 1, 8, []string{"nblocks: got 1, want at least 2", "any vLLM serves plain LoRA"}},
 		{"no rank divides", smol, 3, 6, []string{
-			"lora_r: got up to 6 in 3 blocks", "1, 8, 16, 32, 64, 128, 256, 320 or 512", "want another number of blocks"}},
+			"lora_r: got up to 6 in 3 blocks", "1, 8, 16, 32, 64, 128, 256, 320 or 512", "want another number of blocks, or --format dense"}},
 		{"above the largest", tiny, 4, 516, []string{"got up to 516 in 4 blocks", "want 8, 16, 32, 64, 128, 256, 320 or 512"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

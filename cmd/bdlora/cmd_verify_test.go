@@ -56,7 +56,7 @@ func TestVerifyCatches(t *testing.T) {
 				if r.code != exitFailed {
 					t.Errorf("%s: got exit code %d, want %d, in\n%s", flag, r.code, exitFailed, r.stdout)
 				}
-				expectIn(t, r.stderr, `(output of|gradient in|the loss).* differs by \S+ of the largest number, want at most 0\.0001`)
+				expectIn(t, r.stderr, `(output of|gradient in|the loss).* differs by \S+ of the largest number, want at most 0\.001`)
 			}
 		})
 	}

@@ -151,7 +151,7 @@ func hintFor(err error) string {
 	case errors.Is(err, data.ErrRowTooLong):
 		return "raise max_length, or set excess_length_strategy to drop or truncate"
 	case errors.Is(err, job.ErrWithoutMPI):
-		return "go build -tags mpi ./cmd/bdlora"
+		return "go install -tags mpi ./cmd/bdlora"
 	case errors.Is(err, comm.ErrNoLibrary):
 		return "on Debian: apt-get install openmpi-bin libopenmpi3; elsewhere name its file in " + mpiLibraryVariable
 	case errors.Is(err, comm.ErrOtherLauncher):
