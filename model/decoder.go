@@ -86,7 +86,7 @@ func (d *Decoder) Fork(sequences, tokens int) error {
 // It refuses a number of tokens that is not that of the sequences, and any where there
 // is no room.
 func (d *Decoder) Step(tokens []int32) ([]float32, error) {
-	if len(tokens) != d.sequences || d.past == d.config.Tokens {
+	if len(tokens) == 0 || len(tokens) != d.sequences || d.past == d.config.Tokens {
 		return nil, fmt.Errorf("model: %d tokens behind %d sequences of %d, want one for each and room for %d",
 			len(tokens), d.sequences, d.past, d.config.Tokens)
 	}
@@ -126,6 +126,7 @@ func (d *Decoder) forward(tokens []int32) (kernels.Buf, error) {
 	for i := range tokens {
 		p.positions = append(p.positions, int32(d.past+i%each))
 	}
+	p.attention.Queries, p.attention.Keys = []int{each}, []int{d.past + each} // of one sequence
 	if err := p.embed(d.inf.inputs[0], d.inf.embed, tokens); err != nil {
 		return nil, err
 	}
@@ -158,7 +159,6 @@ func (h *attentionHalf) decode(yBuf, xBuf kernels.Buf, caches []kvCache, past in
 		return err
 	}
 	each := p.tokens / len(caches)
-	p.attention.Queries, p.attention.Keys = []int{each}, []int{past + each}
 	for i, cache := range caches {
 		from, to := i*each, (i+1)*each
 		keys := extend(p.be, cache.k, past, k.RowRange(from, to))

@@ -78,6 +78,9 @@ func TestDecoderRefusesWhatItHasNoRoomFor(t *testing.T) {
 			t.Errorf("prompt %v: got no error, want one", prompt)
 		}
 	}
+	if _, err := d.Step(nil); err == nil {
+		t.Error("no token before a prompt: got no error, want one")
+	}
 	if _, err := d.Begin(ctx, []int32{1, 2}); err != nil {
 		t.Fatal(err)
 	}
