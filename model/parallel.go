@@ -174,7 +174,7 @@ func host(b kernels.Buf) any {
 	return nil // a rehearsal's: nothing is exchanged
 }
 
-// checkShards refuses an adapter of more or fewer shards than belong to this process.
+// checkShards refuses an adapter of other shards than belong to this process.
 func (m *Model) checkShards(t *Trainable) error {
 	if err := checkTrainable(t.Plan); err != nil {
 		return err
@@ -183,9 +183,10 @@ func (m *Model) checkShards(t *Trainable) error {
 	if shards%procs != 0 {
 		return fmt.Errorf("model: tensor_parallel_size: %d does not divide the adapter's %d shards", procs, shards)
 	}
-	if got, want := len(t.Params), shards/procs; got != want {
-		return fmt.Errorf("model: got %d shards of the adapter, want the %d of process %d of %d",
-			got, want, m.Group().Proc(), procs)
+	each := shards / procs
+	if from := m.Group().Proc() * each; len(t.Params) != each || t.First != from {
+		return fmt.Errorf("model: got %d shards of the adapter from %d on, want the %d from %d on, of process %d of %d",
+			len(t.Params), t.First, each, from, m.Group().Proc(), procs)
 	}
 	return nil
 }

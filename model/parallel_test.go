@@ -51,7 +51,8 @@ func joined(be kernels.Backend, group comm.Comm, c *model.Config, whole *model.T
 		return nil, nil, err
 	}
 	shards := len(whole.Params) / group.Procs()
-	part := &model.Trainable{Plan: whole.Plan, Params: whole.Params[group.Proc()*shards:][:shards]}
+	first := group.Proc() * shards
+	part := &model.Trainable{Plan: whole.Plan, First: first, Params: whole.Params[first:][:shards]}
 	for _, params := range part.Params {
 		part.Grads = append(part.Grads, be.Alloc(params.Len()))
 	}
@@ -273,7 +274,12 @@ func TestJoinRefusesWhatCannotBeSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = model.NewGraph(be, m, whole, model.GraphConfig{Tokens: 16})
-	if err == nil || !strings.Contains(err.Error(), "got 2 shards of the adapter, want the 1 of process 0 of 2") {
+	if err == nil || !strings.Contains(err.Error(), "got 2 shards of the adapter from 0 on, want the 1 from 0 on, of process 0 of 2") {
 		t.Errorf("error is %v, want one about the shards", err)
+	}
+	neighbours := &model.Trainable{Plan: whole.Plan, First: 1, Params: whole.Params[1:], Grads: whole.Grads[1:]}
+	_, err = model.NewGraph(be, m, neighbours, model.GraphConfig{Tokens: 16})
+	if err == nil || !strings.Contains(err.Error(), "1 shards of the adapter from 1 on, want the 1 from 0 on") {
+		t.Errorf("error is %v, want one about the neighbour's shard", err)
 	}
 }
