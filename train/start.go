@@ -29,7 +29,7 @@ func (t *trainer) prepare(ctx context.Context) error {
 	if err := t.bringBest(checkpoint, plan); err != nil {
 		return err
 	}
-	if err := t.grid.agree(t.load(ctx, checkpoint, plan)); err != nil {
+	if err := t.load(ctx, checkpoint, plan); err != nil {
 		return err
 	}
 	if err := t.compareReplicas(); err != nil {
@@ -100,15 +100,16 @@ func (t *trainer) readRows(plan *bdlora.Plan, start *Start) error {
 	return nil
 }
 
-// load brings everything into the Backend's memory.
+// load brings everything into the Backend's memory. All processes agree before the next
+// of them exchanges anything.
 func (t *trainer) load(ctx context.Context, checkpoint *Checkpoint, plan *bdlora.Plan) error {
-	if err := t.begin(checkpoint, plan); err != nil {
+	if err := t.grid.agree(t.begin(checkpoint, plan)); err != nil {
 		return err
 	}
-	if err := t.quantize(ctx); err != nil {
+	if err := t.grid.agree(t.quantize(ctx)); err != nil {
 		return err
 	}
-	return t.build()
+	return t.grid.agree(t.build())
 }
 
 // quantize brings the base model into base_dtype.
